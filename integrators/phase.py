@@ -1,0 +1,92 @@
+"""The contracts of the dynamics: what moves (Phase), what pushes (Force), what heats (Thermostat), what steps."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+Force = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""q (replicas, dof) -> u (replicas,), f (replicas, dof), with f = -dU/dq."""
+
+
+@dataclass(slots=True)
+class Phase:
+    """Everything that moves. It is updated in place, so its buffers keep their addresses."""
+
+    q: Tensor  # (replicas, dof) positions
+    p: Tensor  # (replicas, dof) momenta
+    f: Tensor  # (replicas, dof) force at q
+    u: Tensor  # (replicas,)     potential energy at q
+    m: Tensor  # (dof,)          masses
+    heat: Tensor  # (replicas,)  float64: energy received from the bath since the start
+    bath: tuple[Tensor, ...] = ()  # the thermostat's own variables
+
+
+class Thermostat(Protocol):
+    """The O operator: it changes momenta (and its own variables) in place over a time span, and returns None."""
+
+    def bath(self, p: Tensor) -> tuple[Tensor, ...]:
+        """Return the bath's variables for momenta like p; () when it has none."""
+
+    def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
+        """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, () or (replicas, 1)."""
+
+
+class Integrator(Protocol):
+    """What the loop needs of a method; methods without momenta and without a thermostat satisfy it too."""
+
+    dt: Tensor  # () or (replicas, 1) float64, changed in place by schedules
+
+    @property
+    def temperature(self) -> Tensor | None:
+        """The set temperature, () or (replicas, 1) float64, changed in place by schedules; None without one."""
+
+    @property
+    def has_momenta(self) -> bool:
+        """Whether phase.p is a dynamical variable, so that a kinetic temperature means something."""
+
+    def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
+        """Return the phase at q (replicas, dof), p (replicas, dof) with masses m (dof,), force evaluated."""
+
+    def __call__(self, phase: Phase) -> None:
+        """Advance phase by one step, in place."""
+
+    def sync(self, phase: Phase) -> None:
+        """Bring phase.u and phase.f to phase.q where a step does not end with its force; else do nothing."""
+
+
+def kinetic_energy(p: Tensor, m: Tensor) -> Tensor:
+    """K = sum_i p_i^2 / 2 m_i of every replica: p (replicas, dof), m (dof,) -> (replicas,) float64."""
+    return 0.5 * (p.square() / m).sum(-1, dtype=torch.float64)
+
+
+def time_step(dt: float | Tensor) -> Tensor:
+    """Return dt as a float64 tensor, () or (replicas, 1).
+
+    Raises ValueError where it is not finite and positive, or has another shape.
+    """
+    step = torch.as_tensor(dt, dtype=torch.float64).clone()
+    if not (torch.isfinite(step).all() and (step > 0).all()):
+        raise ValueError(f"dt = {dt} is not a positive, finite time step; typical values are 0.001 to 0.1")
+    if step.ndim != 0 and (step.ndim != 2 or step.shape[1] != 1):
+        raise ValueError(f"dt has shape {tuple(step.shape)}; give a number or a (replicas, 1) tensor")
+    return step
+
+
+T = TypeVar("T")
+
+
+def place(thermostat: T, device: torch.device) -> T:
+    """Return the thermostat with its tensors on `device` (itself where they are there already)."""
+    fields = {name: value for name, value in vars(thermostat).items() if isinstance(value, Tensor)}
+    if all(value.device == device for value in fields.values()):
+        return thermostat
+    placed = copy.copy(thermostat)
+    for name, value in fields.items():
+        object.__setattr__(placed, name, value.to(device))
+    return placed

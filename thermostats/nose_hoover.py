@@ -1,0 +1,176 @@
+"""The Nose-Hoover chain: a deterministic, time-reversible bath with a conserved quantity in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from thermostats import parameters
+
+_x3 = 1 / (2 - 2 ** (1 / 3))
+_x5 = 1 / (4 - 4 ** (1 / 3))
+_x7 = (0.784513610477560, 0.235573213359357, -1.17767998417887)
+SUZUKI_YOSHIDA: dict[int, tuple[float, ...]] = {
+    1: (1.0,),
+    3: (_x3, 1 - 2 * _x3, _x3),
+    5: (_x5, _x5, 1 - 4 * _x5, _x5, _x5),
+    7: (*_x7, 1 - 2 * sum(_x7), *reversed(_x7)),
+}
+"""Weights of the factorisation by its number of factors: Yoshida, Phys. Lett. A 150, 262 (1990); Suzuki (1990)."""
+
+
+@dataclass(frozen=True)
+class NoseHooverChain:
+    """A chain of heat-bath variables xi_k with momenta p_k rubs against the particles:
+
+        dp = -(p_1/Q_1) p dt        dxi_k = (p_k/Q_k) dt
+        dp_1 = (2K - N_f T - (p_2/Q_2) p_1) dt
+        dp_k = (p_{k-1}^2/Q_{k-1} - T - (p_{k+1}/Q_{k+1}) p_k) dt,   the last link without friction
+
+    with Q_1 = N_f T tau^2, Q_k = T tau^2 at the temperature given here, which a schedule that starts from
+    zero does not touch. Solved by `substeps` x Suzuki-Yoshida of `order` factors (1, 3, 5 or 7).
+    `group`: one chain a replica ("global"), one a parameter tensor ("layer", with its `sizes`, as in
+    system.sizes), or one a parameter ("massive"). Uncoupled modes need "massive" chains; one link is not
+    ergodic. Canonical where the motion is ergodic. The chain is kept in float64 and starts at rest.
+
+    `temperature` > 0 (k_B = 1), `tau` > 0: numbers, or (replicas, 1) tensors. Raises ValueError for values
+    outside their ranges.
+
+    References: Martyna, Klein, Tuckerman, J. Chem. Phys. 97, 2635 (1992); Martyna, Tuckerman, Tobias, Klein,
+    Mol. Phys. 87, 1117 (1996), Eqs. (29) to (31).
+    """
+
+    temperature: Tensor
+    tau: Tensor
+    links: int
+    substeps: int
+    order: int
+    group: str
+    sizes: tuple[int, ...]
+    inertia: Tensor  # T tau^2 at the temperature given, () or (replicas, 1): Q_k, and Q_1 = N_f inertia
+    canonical: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        temperature: parameters.Value,
+        tau: parameters.Value,
+        links: int = 3,
+        substeps: int = 1,
+        order: int = 3,
+        group: Literal["global", "layer", "massive"] = "global",
+        sizes: Sequence[int] = (),
+    ) -> None:
+        _check(links, substeps, order, group, sizes)
+        target, period = parameters.temperature(temperature), parameters.time("tau", tau)
+        if not (target > 0).all():
+            raise ValueError(
+                f"temperature = {temperature}: the chain's masses Q = N_f T tau^2 vanish at T = 0; give the "
+                "target temperature, and let a schedule start from zero"
+            )
+        values = {"links": links, "substeps": substeps, "order": order, "group": group, "sizes": tuple(sizes)}
+        tensors = {"temperature": target, "tau": period, "inertia": target * period**2}
+        for name, value in (values | tensors).items():
+            object.__setattr__(self, name, value)
+
+    def bath(self, p: Tensor) -> tuple[Tensor, ...]:
+        """Return p_k, xi_k (replicas, groups, links) and the group sizes N_f (groups,), float64.
+
+        Raises ValueError where `sizes` do not add up to the number of parameters.
+        """
+        dof = p.shape[-1]
+        sizes = {"global": (dof,), "layer": self.sizes, "massive": (1,) * dof}[self.group]
+        if sum(sizes) != dof:
+            raise ValueError(f"sizes = {self.sizes} add up to {sum(sizes)}, but there are {dof} parameters")
+        counts = torch.tensor(sizes, dtype=torch.float64, device=p.device)
+        momenta = p.new_zeros((len(p), len(sizes), self.links), dtype=torch.float64)
+        return momenta, torch.zeros_like(momenta), counts
+
+    def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
+        """Let the chain act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
+        momenta, positions, counts = bath
+        doubled = self._twice_kinetic(p, m)  # (replicas, groups)
+        logarithm = torch.zeros_like(doubled)  # of the factor by which the momenta are scaled
+        for weight in SUZUKI_YOSHIDA[self.order] * self.substeps:
+            self._advance(momenta, positions, counts, doubled, logarithm, weight / self.substeps * dt)
+        p.mul_(self._spread(torch.exp(logarithm).to(p.dtype)))
+
+    def _advance(
+        self,
+        momenta: Tensor,
+        positions: Tensor,
+        counts: Tensor,
+        doubled: Tensor,
+        logarithm: Tensor,
+        dt: Tensor,
+    ) -> None:
+        links = momenta.unbind(-1)  # views, each (replicas, groups)
+        masses = [counts * self.inertia, *[self.inertia] * (self.links - 1)]
+        last = self.links - 1
+
+        def kick(k: int) -> None:
+            rub = None if k == last else torch.exp(links[k + 1] / masses[k + 1] * (-dt / 4))
+            push = (
+                doubled - counts * self.temperature
+                if k == 0
+                else links[k - 1].square() / masses[k - 1] - self.temperature
+            )
+            if rub is not None:
+                links[k].mul_(rub)
+            links[k].add_(push * (dt / 2))
+            if rub is not None:
+                links[k].mul_(rub)
+
+        for k in reversed(range(self.links)):
+            kick(k)
+        turn = links[0] / masses[0] * dt
+        logarithm.sub_(turn)
+        doubled.mul_(torch.exp(-2 * turn))
+        for k, xi in enumerate(positions.unbind(-1)):
+            xi.add_(links[k] / masses[k] * dt)
+        for k in range(self.links):
+            kick(k)
+
+    def energy(self, bath: tuple[Tensor, ...]) -> Tensor:
+        """Return sum_k p_k^2/2Q_k + N_f T xi_1 + T sum_{k>1} xi_k of every replica, (replicas,) float64.
+
+        At constant temperature it is the energy the bath took up since its start: -heat.
+        """
+        momenta, positions, counts = bath
+        masses = self.inertia[..., None] * torch.ones_like(momenta)
+        masses[..., 0] *= counts
+        thermal = positions.clone()
+        thermal[..., 0] *= counts
+        return (momenta.square() / (2 * masses) + self.temperature[..., None] * thermal).sum((-1, -2))
+
+    def _twice_kinetic(self, p: Tensor, m: Tensor) -> Tensor:
+        if self.group == "global":
+            return parameters.twice_kinetic(p, m)
+        each = p.double().square() / m
+        if self.group == "massive":
+            return each
+        return torch.stack([layer.sum(-1) for layer in torch.split(each, list(self.sizes), -1)], -1)
+
+    def _spread(self, factor: Tensor) -> Tensor:
+        if self.group != "layer":
+            return factor
+        return torch.cat([f.expand(-1, n) for f, n in zip(torch.split(factor, 1, -1), self.sizes, strict=True)], -1)
+
+
+def _check(links: int, substeps: int, order: int, group: str, sizes: Sequence[int]) -> None:
+    if links < 1:
+        raise ValueError(f"links = {links}: a Nose-Hoover chain has one link or more; 3 to 5 are usual")
+    if substeps < 1:
+        raise ValueError(f"substeps = {substeps} must be one or more")
+    if order not in SUZUKI_YOSHIDA:
+        raise ValueError(f"order = {order} is no Suzuki-Yoshida factorisation; allowed are {list(SUZUKI_YOSHIDA)}")
+    if group not in ("global", "layer", "massive"):
+        raise ValueError(f"group = {group!r} is unknown; allowed are 'global', 'layer' and 'massive'")
+    if (group == "layer") != bool(sizes):
+        raise ValueError(
+            f"group = {group!r} with sizes = {tuple(sizes)}: give the sizes of the parameter tensors with "
+            "group='layer', as in sizes=system.sizes, and only then"
+        )
