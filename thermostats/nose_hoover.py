@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -93,46 +93,38 @@ class NoseHooverChain:
         """Let the chain act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
         momenta, positions, counts = bath
         doubled = self._twice_kinetic(p, m)  # (replicas, groups)
-        logarithm = torch.zeros_like(doubled)  # of the factor by which the momenta are scaled
+        links, angles = momenta.unbind(-1), positions.unbind(-1)  # views, each (replicas, groups)
+        lightness = [1 / (counts * self.inertia), *[1 / self.inertia] * (self.links - 1)]  # 1/Q_k
+        thermal = [counts * self.temperature, *[self.temperature] * (self.links - 1)]  # N_f T, T, ...
+        start = angles[0].clone()
         for weight in SUZUKI_YOSHIDA[self.order] * self.substeps:
-            self._advance(momenta, positions, counts, doubled, logarithm, weight / self.substeps * dt)
-        p.mul_(self._spread(torch.exp(logarithm).to(p.dtype)))
+            span = weight / self.substeps * dt
+            self._kick(reversed(range(self.links)), links, doubled, lightness, thermal, span)
+            for angle, link, light in zip(angles, links, lightness, strict=True):
+                angle.addcmul_(link, light * span)
+            doubled.mul_(torch.exp(links[0] * (-2 * lightness[0] * span)))
+            self._kick(range(self.links), links, doubled, lightness, thermal, span)
+        p.mul_(self._spread(torch.exp(start - angles[0]).to(p.dtype)))
 
-    def _advance(
+    def _kick(
         self,
-        momenta: Tensor,
-        positions: Tensor,
-        counts: Tensor,
+        order: Iterable[int],
+        links: Sequence[Tensor],
         doubled: Tensor,
-        logarithm: Tensor,
-        dt: Tensor,
+        lightness: Sequence[Tensor],
+        thermal: Sequence[Tensor],
+        span: Tensor,
     ) -> None:
-        links = momenta.unbind(-1)  # views, each (replicas, groups)
-        masses = [counts * self.inertia, *[self.inertia] * (self.links - 1)]
-        last = self.links - 1
-
-        def kick(k: int) -> None:
-            rub = None if k == last else torch.exp(links[k + 1] / masses[k + 1] * (-dt / 4))
-            push = (
-                doubled - counts * self.temperature
-                if k == 0
-                else links[k - 1].square() / masses[k - 1] - self.temperature
-            )
-            if rub is not None:
-                links[k].mul_(rub)
-            links[k].add_(push * (dt / 2))
-            if rub is not None:
-                links[k].mul_(rub)
-
-        for k in reversed(range(self.links)):
-            kick(k)
-        turn = links[0] / masses[0] * dt
-        logarithm.sub_(turn)
-        doubled.mul_(torch.exp(-2 * turn))
-        for k, xi in enumerate(positions.unbind(-1)):
-            xi.add_(links[k] / masses[k] * dt)
-        for k in range(self.links):
-            kick(k)
+        """Push every link for span/2 by what it feels of the one before, rubbed by the one after for span/4 twice."""
+        half = span / 2
+        for k in order:
+            felt = doubled if k == 0 else links[k - 1].square() * lightness[k - 1]
+            push = (felt - thermal[k]) * half
+            if k == self.links - 1:
+                links[k].add_(push)
+            else:
+                rub = torch.exp(links[k + 1] * (lightness[k + 1] * span / -4))
+                links[k].mul_(rub).add_(push).mul_(rub)
 
     def energy(self, bath: tuple[Tensor, ...]) -> Tensor:
         """Return sum_k p_k^2/2Q_k + N_f T xi_1 + T sum_{k>1} xi_k of every replica, (replicas,) float64.

@@ -1,0 +1,42 @@
+"""Molecular dynamics whose particles are the weights of a neural network.
+
+The names follow the data path: a network and data become a ParticleSystem; an integrator with a thermostat
+moves it in a Simulation; reporters fill the file that the package `trajectories` analyses offline.
+"""
+
+from mdnet.checkpoint import ResumeError
+from mdnet.priors import Box, GaussianPrior
+from mdnet.reporters import (
+    ConfigurationalTemperature,
+    Evaluate,
+    Frames,
+    Predictions,
+    Scalars,
+    accuracy,
+    r2,
+)
+from mdnet.schedules import Constant, Cosine, Linear, Staircase, Table
+from mdnet.simulation import DivergenceError, OutputExistsError, Simulation
+from mdnet.system import ParticleSystem
+
+__all__ = [
+    "Box",
+    "ConfigurationalTemperature",
+    "Constant",
+    "Cosine",
+    "DivergenceError",
+    "Evaluate",
+    "Frames",
+    "GaussianPrior",
+    "Linear",
+    "OutputExistsError",
+    "ParticleSystem",
+    "Predictions",
+    "ResumeError",
+    "Scalars",
+    "Simulation",
+    "Staircase",
+    "Table",
+    "accuracy",
+    "r2",
+]

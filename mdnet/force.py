@@ -1,0 +1,70 @@
+"""Backpropagation for all replicas at once: q (replicas, dof) -> u (replicas,), f (replicas, dof)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value, vmap
+
+from mdnet.priors import mirror
+
+if TYPE_CHECKING:
+    from mdnet.system import ParticleSystem
+
+Evaluation = tuple[Tensor, Tensor]
+
+
+class BatchForce:
+    """U and -dU/dq of a system by one vectorised backward pass over its replicas.
+
+        U(q) = scale mean_loss(q) + sum_i k_i q_i^2/2,      f = -dU/dq
+
+    u is float64, f has the dtype of q. With compile=True the whole is one compiled graph; where compilation
+    fails (no C++ compiler, a graph break) it says so once and goes on without.
+    """
+
+    def __init__(self, system: ParticleSystem, compile: bool = False) -> None:
+        self.system = system
+        shared = None if system.shares_data else 0
+        self._gradient = vmap(grad_and_value(system.mean_loss), in_dims=(0, shared, shared))
+        self._evaluate: Callable[[Tensor, Tensor, Tensor], Evaluation] = self._eager
+        self._compiles = compile
+
+    def __call__(self, q: Tensor) -> Evaluation:
+        """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof)."""
+        if self._compiles:
+            return self._first_compiled(q)
+        return self._evaluate(q, self.system.inputs, self.system.targets)
+
+    def gradient(self, q: Tensor) -> Tensor:
+        """Return dU/dq (replicas, dof), uncompiled and differentiable once more."""
+        return -self._eager(q, self.system.inputs, self.system.targets)[1]
+
+    def _first_compiled(self, q: Tensor) -> Evaluation:
+        """Compile at the first call, so that building a system is cheap; fall back to eager once."""
+        self._compiles = False
+        self._evaluate = torch.compile(self._eager, fullgraph=True, dynamic=False)
+        try:
+            return self(q)
+        except Exception as error:
+            self._evaluate = self._eager
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            warnings.warn(f"the force could not be compiled and runs uncompiled: {reason}", stacklevel=3)
+            return self(q)
+
+    def _eager(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
+        system = self.system
+        sign = None
+        if system.walls is not None:
+            q, sign = mirror(q, system.walls)
+        gradient, loss = self._gradient(q, inputs, targets)
+        u, f = system.scale * loss.double(), -system.scale * gradient
+        if system.stiffness is not None:
+            pull = system.stiffness * q
+            u = u + 0.5 * (pull * q).sum(-1, dtype=torch.float64)
+            f = f - pull
+        return u, f if sign is None else f * sign

@@ -1,0 +1,89 @@
+"""What a run is: the description its file keeps, and the fingerprint by which a resume knows it again."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from integrators import Integrator
+from mdnet.schedules import Schedule
+from mdnet.system import ParticleSystem
+
+_LIBRARIES = ("mdnet", "torch", "numpy", "h5py")
+
+
+def describe(
+    system: ParticleSystem, integrator: Integrator, schedule: Mapping[str, Schedule], seed: int
+) -> dict[str, Any]:
+    """Return what the file keeps under /parameters: system, dynamics, seed and library versions."""
+    return {
+        "system": {
+            "network": str(system.network),
+            "loss": _name(system.loss),
+            "dof": system.dof,
+            "replicas": system.replicas,
+            "scale": system.scale,
+            "prior": str(system.prior),
+            "dtype": str(system.dtype),
+            "device": str(system.device),
+            "data": f"{tuple(system.inputs.shape)} -> {tuple(system.targets.shape)}",
+        },
+        "dynamics": {
+            "integrator": str(integrator),
+            "schedule": {name: str(value) for name, value in schedule.items()},
+            "seed": seed,
+        },
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
+    }
+
+
+def fingerprint(
+    system: ParticleSystem,
+    integrator: Integrator,
+    schedule: Mapping[str, Schedule],
+    seed: int,
+    reporters: Sequence[Any],
+) -> dict[str, str]:
+    """Return what must be the same for a resume to continue the same run, each part by its name."""
+    return {
+        "network": str(system.network),
+        "parameter table": str(system.table.entries),
+        "loss": _name(system.loss),
+        "inputs": digest(system.inputs),
+        "targets": digest(system.targets),
+        "scale": str(system.scale),
+        "prior": "none" if system.stiffness is None else digest(system.stiffness),
+        "walls": "none" if system.walls is None else digest(system.walls),
+        "masses": digest(system.masses),
+        "replicas": str(system.replicas),
+        "dtype": str(system.dtype),
+        "device": system.device.type,
+        "integrator": str(integrator),
+        "schedule": str(dict(schedule)),
+        "seed": str(seed),
+        "reporters": str([(type(r).__name__, r.every) for r in reporters]),
+    }
+
+
+def digest(tensor: Tensor) -> str:
+    """Return the shape, type and the first twelve digits of the SHA-256 of a tensor's bytes."""
+    contiguous = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+    code = hashlib.sha256(contiguous.numpy().tobytes()).hexdigest()[:12]
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} {code}"
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", None) or repr(function)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"

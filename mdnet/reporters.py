@@ -1,0 +1,198 @@
+"""Reporters: what leaves the device, and when. They look at a phase and never change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.func import vjp, vmap
+
+from integrators import Integrator, Phase, Splitting, kinetic_energy
+from mdnet.system import ParticleSystem
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+Data = tuple[Tensor, Tensor]
+
+
+class Reporter(Protocol):
+    """Returns named tensors (replicas, ...) of a phase; the simulation writes them down every `every` steps.
+
+    The names "position", "velocity" and "force" make a frame; all others are observables.
+    """
+
+    every: int
+
+    def start(self, system: ParticleSystem, integrator: Integrator) -> None:
+        """Learn what is simulated, once, before the first call."""
+
+    def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
+        """Return what is to be written of the phase at this step."""
+
+
+class Scalars:
+    """Energies and temperatures of every replica, each (replicas,) float64:
+
+        potential_energy U       set_temperature T
+        kinetic_energy K = sum p^2/2m             temperature 2K/N_f
+        half_step_temperature: the same of p - c dt f, before the closing kick (BAOAB's is exact where its
+            temperature on the step reads low by design)
+        heat from the bath       conserved U + K - heat
+
+    Dynamics without momenta reports U and T only. `every`: steps between reports.
+    """
+
+    def __init__(self, every: int = 10) -> None:
+        self.every = cadence(every)
+
+    def start(self, system: ParticleSystem, integrator: Integrator) -> None:
+        """Remember the integrator, for its temperature and step."""
+        self.integrator = integrator
+
+    def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
+        """Return the energies and temperatures of the phase."""
+        replicas, dof = phase.q.shape
+        report = {"potential_energy": phase.u.clone()}
+        if self.integrator.temperature is not None:
+            report["set_temperature"] = self.integrator.temperature.flatten().expand(replicas).clone()
+        if not self.integrator.has_momenta:
+            return report
+        kinetic = kinetic_energy(phase.p, phase.m)
+        report |= {"kinetic_energy": kinetic, "temperature": 2 * kinetic / dof}
+        if isinstance(self.integrator, Splitting):
+            back = self.integrator.scheme.closing_kick * self.integrator.dt
+            half = kinetic_energy(phase.p - back.to(phase.p.dtype) * phase.f, phase.m)
+            report["half_step_temperature"] = 2 * half / dof
+        return report | {"heat": phase.heat.clone(), "conserved": phase.u + kinetic - phase.heat}
+
+
+class Frames:
+    """Positions (replicas, dof), and velocities and forces on request: what the trajectory is made of."""
+
+    def __init__(self, every: int = 100, *, velocity: bool = False, force: bool = False) -> None:
+        self.every, self.velocity, self.force = cadence(every), velocity, force
+
+    def start(self, system: ParticleSystem, integrator: Integrator) -> None:
+        """Need nothing.
+
+        Raises ValueError where velocities are asked of dynamics without momenta.
+        """
+        if self.velocity and not integrator.has_momenta:
+            raise ValueError(f"velocity=True, but {type(integrator).__name__} has no momenta; leave it out")
+
+    def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
+        """Return the frame."""
+        frame = {"position": phase.q.clone()}
+        if self.velocity:
+            frame["velocity"] = phase.p / phase.m
+        if self.force:
+            frame["force"] = phase.f.clone()
+        return frame
+
+
+class Evaluate:
+    """Metrics of every replica on named data sets, as observables "train/loss", "test/accuracy", ...
+
+    `data`: {"test": (inputs, targets)}; `metrics`: {"accuracy": md.accuracy}, functions of (output, targets)
+    that return a number; "loss" is the system's own loss unless given. `every`: steps between reports.
+    `per_replica`: inputs and targets are (replicas, n, ...), each replica's own.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Data],
+        metrics: Mapping[str, Metric] | None = None,
+        *,
+        every: int = 100,
+        per_replica: bool = False,
+    ) -> None:
+        self.every, self.data, self.metrics = cadence(every), dict(data), dict(metrics or {})
+        self.per_replica = per_replica
+
+    def start(self, system: ParticleSystem, integrator: Integrator) -> None:
+        """Remember the system and put its loss among the metrics."""
+        self.system = system
+        self.metrics = {"loss": system.loss} | self.metrics
+
+    def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
+        """Return every metric on every data set."""
+        evaluate = self.system.evaluate
+        return {
+            f"{name}/{metric}": evaluate(function, phase.q, inputs, targets, per_replica=self.per_replica)
+            for name, (inputs, targets) in self.data.items()
+            for metric, function in self.metrics.items()
+        }
+
+
+class Predictions:
+    """The networks' outputs (replicas, n, outputs) on inputs (n, ...), as the observable "NAME/prediction".
+
+    `per_replica`: the inputs are (replicas, n, ...), each replica's own.
+    """
+
+    def __init__(self, inputs: Tensor, *, name: str = "test", every: int = 100, per_replica: bool = False) -> None:
+        self.every, self.inputs, self.name, self.per_replica = cadence(every), inputs, name, per_replica
+
+    def start(self, system: ParticleSystem, integrator: Integrator) -> None:
+        """Remember the system."""
+        self.system = system
+
+    def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
+        """Return the outputs."""
+        return {f"{self.name}/prediction": self.system.output(phase.q, self.inputs, per_replica=self.per_replica)}
+
+
+class ConfigurationalTemperature:
+    """T_c = <|grad U|^2>/<laplacian U>, its two parts per replica: "gradient_squared" and "laplacian", float64.
+
+    The Laplacian is Hutchinson's estimate with `probes` random signs z: mean of z.H z, unbiased. The probes
+    come from a generator of their own, seeded by the step, so that looking does not change the run. A ratio
+    of means is the temperature; the mean of ratios is not, so the parts are kept apart.
+
+    Reference: Rugh, Phys. Rev. Lett. 78, 772 (1997); Butler, Ayton, Jepps, Evans, J. Chem. Phys. 109, 6519 (1998).
+    """
+
+    def __init__(self, every: int = 100, *, probes: int = 4, seed: int = 0) -> None:
+        self.every, self.probes, self.seed = cadence(every), probes, seed
+
+    def start(self, system: ParticleSystem, integrator: Integrator) -> None:
+        """Remember the system."""
+        self.system = system
+
+    def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
+        """Return |grad U|^2 and the estimate of the Laplacian."""
+        generator = torch.Generator(device=phase.q.device).manual_seed(self.seed + 1_000_003 * step)
+        shape = (self.probes, *phase.q.shape)
+        signs = torch.randint(0, 2, shape, generator=generator, device=phase.q.device).to(phase.q.dtype) * 2 - 1
+
+        _, product = vjp(self.system.force.gradient, phase.q)  # z -> H z, H being symmetric
+        (bends,) = vmap(product)(signs)
+        laplacian = (signs * bends).sum(-1, dtype=torch.float64).mean(0)
+        squared = phase.f.square().sum(-1, dtype=torch.float64)
+        return {"gradient_squared": squared, "laplacian": laplacian}
+
+
+def accuracy(output: Tensor, targets: Tensor) -> Tensor:
+    """The share of the rows whose largest output is their class: (n, classes), (n,) -> ()."""
+    return (output.argmax(-1) == targets).to(output.dtype).mean()
+
+
+def r2(output: Tensor, targets: Tensor) -> Tensor:
+    """R^2 = 1 - sum (y - f)^2/sum (y - mean y)^2: (n, 1), (n, 1) -> ()."""
+    return 1 - (output - targets).square().sum() / (targets - targets.mean(0)).square().sum()
+
+
+METRICS: dict[str, Metric] = {"accuracy": accuracy, "r2": r2}
+
+
+def cadence(every: int) -> int:
+    """Return the steps between reports; raises ValueError where it is not one or more."""
+    if every < 1:
+        raise ValueError(f"every = {every}: a reporter needs one step or more between its reports")
+    return every
+
+
+def due(reporters: Sequence[Reporter], step: int) -> list[Reporter]:
+    """Return the reporters whose turn it is."""
+    return [reporter for reporter in reporters if step % reporter.every == 0]

@@ -1,0 +1,241 @@
+"""The run: the loop over steps, and around it schedules, reports, checkpoints and a soft stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from integrators import Integrator, Phase
+from mdnet import checkpoint
+from mdnet.identity import describe, fingerprint
+from mdnet.progress import Bar
+from mdnet.randomness import Stream
+from mdnet.reporters import Frames, Reporter, Scalars, due
+from mdnet.schedules import Schedule, Scheduler
+from mdnet.signals import SoftStop
+from mdnet.system import ParticleSystem
+from thermostats.parameters import maxwell
+from trajectories import Writer
+
+Outcome = Literal["finished", "interrupted", "out of time"]
+_GUARD = 100  # steps between two looks for a divergence when no report is due
+_FRAME = ("position", "velocity", "force")
+
+
+class DivergenceError(RuntimeError):
+    """The energy of a replica is no longer a finite number: the time step is too long, or the data are off."""
+
+
+class OutputExistsError(FileExistsError):
+    """The output folder holds a run already."""
+
+
+class Simulation:
+    """Moves a particle system by an integrator and writes down what reporters see.
+
+    `positions` (replicas, dof): where to start, by default the network's own weights. `temperature`: of the
+    Maxwell-Boltzmann momenta at the start, by default the integrator's; at rest where there is none.
+    `schedule`: {"temperature": ..., "dt": ...}, see mdnet.schedules. `seed` makes the run. `output`: a new
+    folder for trajectory.h5 and the checkpoints. `reporters`: Scalars(10) and Frames(100) unless given.
+    `checkpoint_every`: steps between checkpoints, by default about a minute of wall time. `overwrite`: an
+    existing run in `output` is replaced. `parameters`: what else the file should remember under /parameters.
+
+    n + m steps in two processes equal one run of n + m steps bit for bit on the same machine and versions.
+
+    Raises ValueError for positions of the wrong shape or not finite, and for a bad schedule; see run and resume.
+    """
+
+    def __init__(
+        self,
+        system: ParticleSystem,
+        integrator: Integrator,
+        *,
+        positions: Tensor | None = None,
+        temperature: float | Tensor | None = None,
+        schedule: Mapping[str, Schedule] | None = None,
+        seed: int = 0,
+        output: str | Path | None = None,
+        reporters: Sequence[Reporter] = (),
+        checkpoint_every: int | None = None,
+        overwrite: bool = False,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.system, self.integrator = system, integrator
+        self.reporters = tuple(reporters) or (Scalars(10), Frames(100))
+        self.output = None if output is None else Path(output)
+        self.checkpoint_every, self.overwrite = checkpoint_every, overwrite
+        self.fingerprint = fingerprint(system, integrator, schedule or {}, seed, self.reporters)
+        self.parameters = describe(system, integrator, schedule or {}, seed) | dict(parameters or {})
+        self.step, self.time = 0, 0.0
+        self.latest: dict[str, np.ndarray] = {}
+        self.scheduler = Scheduler(schedule or {}, integrator)
+        self.scheduler.begin(0)
+        self.stream = Stream(seed, system.device)
+        with self.stream.active():
+            self.phase = self._start(positions, temperature)
+        for reporter in self.reporters:
+            reporter.start(system, integrator)
+        self._writer: Writer | None = None
+        self._written = False  # whether the output folder belongs to this run
+
+    def run(self, steps: int, *, wall_clock: float | None = None, progress: bool = True) -> Outcome:
+        """Advance by `steps` steps, or until `wall_clock` seconds are over, Ctrl-C or SIGTERM; then checkpoint.
+
+        Returns "finished", "out of time" or "interrupted". Raises DivergenceError naming step and replica
+        (what was written stays), OutputExistsError, TrajectoryError where the disk is full or not writable.
+        """
+        if steps < 0:
+            raise ValueError(f"steps = {steps} must not be negative")
+        goal, first = self.step + steps, self.step
+        deadline = time.monotonic() + (wall_clock if wall_clock is not None else float("inf"))
+        outcome: Outcome = "finished"
+        with self.stream.active(), SoftStop() as stop, Bar(steps, show=progress) as bar:
+            try:
+                self._open()
+                while self.step < goal:
+                    self._advance()
+                    bar.update(self.step - first, self.latest)
+                    if stop.asked or time.monotonic() > deadline:
+                        outcome = "interrupted" if stop.asked else "out of time"
+                        break
+                self._save()
+            finally:
+                self._close()
+        return outcome if self.step < goal else "finished"
+
+    def resume(self) -> Simulation:
+        """Put back the last checkpoint in the output folder and go on from there; returns itself.
+
+        Raises ResumeError where there is no checkpoint, or where the run, model or data differ, naming how.
+        """
+        if self.output is None:
+            raise checkpoint.ResumeError("this simulation has no output folder to resume from; give output=...")
+        state = checkpoint.load(self.output)
+        checkpoint.compare(state["fingerprint"], self.fingerprint)
+        for name in ("q", "p", "f", "u", "heat"):
+            getattr(self.phase, name).copy_(state[name])
+        for variable, saved in zip(self.phase.bath, state["bath"], strict=True):
+            variable.copy_(saved)
+        self.step, self.time = state["step"], state["time"]
+        self.stream.states = state["random"]
+        self.scheduler.begin(max(self.step - 1, 0))
+        self._written = True
+        return self
+
+    def _start(self, positions: Tensor | None, temperature: float | Tensor | None) -> Phase:
+        system = self.system
+        q = system.positions() if positions is None else positions.detach()
+        if q.shape != (system.replicas, system.dof) or not torch.isfinite(q).all():
+            raise ValueError(
+                f"positions have shape {tuple(q.shape)}; they must be finite and of shape "
+                f"(replicas, dof) = ({system.replicas}, {system.dof})"
+            )
+        q = q.to(device=system.device, dtype=system.dtype, copy=True)
+        p = torch.zeros_like(q)
+        warmth = self.integrator.temperature if temperature is None else temperature
+        if warmth is not None and self.integrator.has_momenta:
+            warmth = torch.as_tensor(warmth, dtype=torch.float64, device=q.device)
+            if not (warmth >= 0).all():
+                raise ValueError(f"temperature = {temperature} must not be negative")
+            p = maxwell(p, system.masses, warmth)
+        return self.integrator.start(q, p, system.masses)
+
+    def _advance(self) -> None:
+        self.scheduler(self.step, self.phase)
+        self.integrator(self.phase)
+        self.system.fold(self.phase)
+        self.step += 1
+        self.time += self.scheduler.time_step
+        self._report()
+        if self._checkpoint_due():
+            self._save()
+
+    def _report(self) -> None:
+        reporters = due(self.reporters, self.step)
+        if reporters or self.step % _GUARD == 0:
+            self.integrator.sync(self.phase)
+            self._guard()
+        for reporter in reporters:
+            values = {k: v.detach().cpu().numpy() for k, v in reporter(self.step, self.phase).items()}
+            frame = {name: values.pop(name) for name in _FRAME if name in values}
+            self.latest.update(values)
+            if self._writer is None:
+                continue
+            if frame:
+                self._writer.frame(self.step, self.time, **frame)
+            for name, value in values.items():
+                self._writer.observable(name, self.step, self.time, value)
+
+    def _guard(self) -> None:
+        finite = torch.isfinite(self.phase.u)
+        if finite.all():
+            return
+        lost = (~finite).nonzero().flatten().tolist()
+        raise DivergenceError(
+            f"the energy of replica {lost[0]} ({len(lost)} of {len(finite)} replicas) was not finite at step "
+            f"{self.step}; take a smaller dt (now {self.integrator.dt.flatten().tolist()}), a lower temperature, "
+            "heavier masses, or a prior that keeps the weights bounded. What was written stays."
+        )
+
+    def _checkpoint_due(self) -> bool:
+        if self.output is None:
+            return False
+        if self.checkpoint_every is not None:
+            return self.step % self.checkpoint_every == 0
+        return time.monotonic() - self._saved > 60.0
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if self.output is None or self._writer is None:
+            return
+        self._writer.flush()
+        phase = self.phase
+        state = {name: getattr(phase, name).cpu() for name in ("q", "p", "f", "u", "heat")}
+        rest = {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}
+        counts = {"step": self.step, "time": self.time, "fingerprint": self.fingerprint}
+        checkpoint.save(self.output, state | rest | counts)
+
+    def _open(self) -> None:
+        """Open the file; a run's first opening also reports and checkpoints its starting point."""
+        self._saved = time.monotonic()
+        if self.output is None:
+            if not self._written:
+                self._written = True
+                self._report()
+            return
+        path = self.output / "trajectory.h5"
+        if self._written:
+            self._writer = Writer.resume(path, self.step)
+            return
+        self._claim(path)
+        system = self.system
+        self._writer = Writer.create(
+            path, table=system.table.entries, replicas=system.replicas, masses=system.masses.cpu().numpy(),
+            dtype=str(system.dtype).removeprefix("torch."), parameters=self.parameters,
+        )  # fmt: skip
+        self._written = True
+        self._report()
+        self._save()
+
+    def _claim(self, path: Path) -> None:
+        assert self.output is not None
+        old = [path, *checkpoint.found(self.output)]
+        if any(file.exists() for file in old) and not self.overwrite:
+            raise OutputExistsError(
+                f"{self.output} holds a run already; continue it with resume() (--resume), replace it with "
+                "overwrite=True (--force), or choose another folder"
+            )
+        self.output.mkdir(parents=True, exist_ok=True)
+        for file in old:
+            file.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()

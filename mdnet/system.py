@@ -1,0 +1,187 @@
+"""The particle system: a network, its data and its loss seen as particles with masses in a potential."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, replace_all_batch_norm_modules_, vmap
+
+from integrators import Phase
+from mdnet.checks import check_data, check_output, layer_of_failure
+from mdnet.flatten import ParameterTable
+from mdnet.force import BatchForce
+from mdnet.priors import Box, Prior, mirror
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+class ParticleSystem:
+    """The weights of a network as particles with positions q (replicas, dof) in the potential energy
+
+        U(q) = scale mean_loss(network_q(inputs), targets) + prior(q),     k_B = 1
+
+    `network`: any torch module whose forward needs no in-place buffers; it is copied and left alone. Frozen
+    parameters are no particles, BatchNorm layers use the statistics of the batch, Dropout is off: the energy
+    is a function of the positions. `loss`: a function of (output, target) that returns a mean. `inputs` (n, ...) and
+    `targets` (n, ...): the data set. `index` (replicas, n): the rows each replica sees, when they differ.
+    `replicas`: independent copies of the particles. `prior`: GaussianPrior, Box or None. `scale`: n makes
+    T = 1 the Bayesian posterior; 1 makes U the mean loss. `masses`: one number, or numbers by parameter
+    tensor or module name; 1 by default. `dtype`: float32 by default. `compile`: one compiled graph for the
+    force.
+
+    Raises ValueError for data with NaN, shapes that do not fit the loss, a network without parameters,
+    a forward that cannot be vectorised (naming the layer), and values out of range.
+
+    Reference: Babayan, Aliahmadi, van Anders, Nature Communications (2025), arXiv:2410.19912.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loss: Loss,
+        inputs: Tensor,
+        targets: Tensor,
+        *,
+        replicas: int = 1,
+        prior: Prior | None = None,
+        scale: float = 1.0,
+        masses: float | Mapping[str, float] | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        index: Tensor | None = None,
+        compile: bool = False,
+    ) -> None:
+        if replicas < 1:
+            raise ValueError(f"replicas = {replicas} must be one or more")
+        self.dtype, self.device = dtype or torch.float32, torch.device(device or inputs.device)
+        self.replicas, self.loss, self.scale, self.prior = replicas, loss, _positive("scale", scale), prior
+        self.network = _particle_network(network).to(device=self.device, dtype=self.dtype)
+        self.table = ParameterTable(self.network)
+        self.masses = self._masses(masses)
+        self.walls = self._place(prior.walls(self.table)) if isinstance(prior, Box) else None
+        spring = prior is not None and not isinstance(prior, Box)
+        self.stiffness = self._place(prior.stiffness(self.table)) if spring else None  # type: ignore[union-attr]
+        check_data(inputs, targets, index, replicas)
+        self.shares_data = index is None
+        self.inputs, self.targets = self._data(inputs, index), self._data(targets, index)
+        self.force = BatchForce(self, compile=compile)
+        self._try()
+
+    @property
+    def dof(self) -> int:
+        """The number of degrees of freedom of one replica, N_f: nothing is conserved, so nothing subtracted."""
+        return self.table.dof
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of parameters of each tensor, as a per-layer thermostat wants them."""
+        return self.table.sizes
+
+    def energy(self, q: Tensor) -> Tensor:
+        """Return U(q), (replicas,) float64, at q (replicas, dof)."""
+        with torch.no_grad():
+            return self.force(q)[0]
+
+    def positions(self, seed: int | None = None) -> Tensor:
+        """Return starting positions (replicas, dof): the network's own weights in every replica.
+
+        With a seed each replica is initialised anew by its layers' reset_parameters.
+        """
+        if seed is None:
+            return self.table.flatten(self.network).repeat(self.replicas, 1)
+        fresh = copy.deepcopy(self.network)
+        rows = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for _ in range(self.replicas):
+                for module in fresh.modules():
+                    if callable(reset := getattr(module, "reset_parameters", None)):
+                        reset()
+                rows.append(self.table.flatten(fresh))
+        return torch.stack(rows)
+
+    def output(self, q: Tensor, inputs: Tensor, *, per_replica: bool = False) -> Tensor:
+        """Return the networks' outputs (replicas, n, ...) at q (replicas, dof) for inputs (n, ...).
+
+        With per_replica each replica has inputs of its own: (replicas, n, ...).
+        """
+        with torch.no_grad():
+            outputs: Tensor = vmap(
+                lambda one, x: functional_call(self.network, self.table.unflatten(one), (x,)),
+                in_dims=(0, 0 if per_replica else None),
+            )(q, self._cast(inputs))
+        return outputs
+
+    def evaluate(
+        self, metric: Loss, q: Tensor, inputs: Tensor, targets: Tensor, *, per_replica: bool = False
+    ) -> Tensor:
+        """Return metric(output, targets) of every replica (replicas,) on data of one's choice.
+
+        With per_replica each replica has data of its own: inputs and targets (replicas, n, ...).
+        """
+        outputs = self.output(q, inputs, per_replica=per_replica)
+        with torch.no_grad():
+            values: Tensor = vmap(metric, in_dims=(0, 0 if per_replica else None))(outputs, self._cast(targets))
+        return values
+
+    def mean_loss(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss () of one replica at q (dof,), differentiable: what the force differentiates."""
+        return self.loss(functional_call(self.network, self.table.unflatten(q), (inputs,)), targets)
+
+    def fold(self, phase: Phase) -> None:
+        """Reflect a phase back into the box, in place: the mirror image has the same energy and motion."""
+        if self.walls is not None:
+            folded, sign = mirror(phase.q, self.walls)
+            phase.q.copy_(folded)
+            phase.p.mul_(sign)
+            phase.f.mul_(sign)
+
+    def module(self, q: Tensor) -> nn.Module:
+        """Return a copy of the network with the weights q (dof,), for use outside."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict({k: v.detach() for k, v in self.table.unflatten(q).items()}, strict=False)
+        return network
+
+    def _masses(self, masses: float | Mapping[str, float] | None) -> Tensor:
+        if isinstance(masses, Mapping):
+            vector = self.table.per_parameter(masses)
+        else:
+            vector = torch.full((self.dof,), 1.0 if masses is None else masses, dtype=torch.float64)
+        if not (torch.isfinite(vector) & (vector > 0)).all():
+            raise ValueError(f"masses = {masses} must be finite and positive")
+        return self._place(vector)
+
+    def _place(self, vector: Tensor) -> Tensor:
+        return vector.to(device=self.device, dtype=self.dtype)
+
+    def _cast(self, data: Tensor) -> Tensor:
+        return data.to(self.device, self.dtype if data.is_floating_point() else data.dtype)
+
+    def _data(self, data: Tensor, index: Tensor | None) -> Tensor:
+        return self._cast(data if index is None else data[index])  # (n, ...) or (replicas, n, ...)
+
+    def _try(self) -> None:
+        """Run the forward and the loss once, so that what does not fit is told before the run."""
+        inputs, targets = (x if self.shares_data else x[0] for x in (self.inputs, self.targets))
+        with layer_of_failure(self.network, "fails on these inputs"), torch.no_grad():
+            output = self.network(inputs)
+        check_output(self.loss, output, targets)
+        q = self.positions()[: 2 if self.shares_data else self.replicas]
+        with layer_of_failure(self.network, "cannot be vectorised over replicas"):
+            self.force._eager(q, self.inputs, self.targets)
+
+
+def _particle_network(network: nn.Module) -> nn.Module:
+    """A copy in which BatchNorm uses batch statistics and Dropout is off."""
+    particles = copy.deepcopy(network)
+    replace_all_batch_norm_modules_(particles)
+    return particles.eval()
+
+
+def _positive(name: str, value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{name} = {value} must be finite and positive")
+    return value

@@ -1,0 +1,114 @@
+"""Drawing for the report: matplotlib figures as SVG text whose colours the page sets, for light and dark."""
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Array = NDArray[Any]
+
+# Colours after Okabe & Ito (2008), which colour-blind readers tell apart. In the SVG each becomes a CSS variable,
+# so the page can brighten it on a dark ground.
+BLUE, VERMILLION, GREEN, PURPLE, INK, FAINT = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#222223", "#8f8f90"
+_VARIABLES = {
+    BLUE: "blue", VERMILLION: "vermillion", GREEN: "green", PURPLE: "purple", INK: "ink", FAINT: "faint"
+}  # fmt: skip
+_POINTS = 400  # most points a curve is drawn with
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.6,
+    "axes.formatter.useoffset": False,
+}
+
+
+class Missing(Exception):
+    """A figure cannot be drawn; the message says which data the run does not hold."""
+
+
+class Picture(NamedTuple):
+    """A drawn figure: the SVG element as text, and one or two sentences with its numbers."""
+
+    svg: str
+    caption: str
+
+
+def render(draw: Callable[..., None], name: str, *, panels: int = 1, side_by_side: bool = True) -> str:
+    """SVG of what ``draw(axes)``, or ``draw(left, right)`` with two panels, puts on the axes.
+
+    ``name`` makes ids within the SVG unique and the same in every run of the program.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
+        stacked = panels > 1 and not side_by_side
+        figure = Figure(figsize=(5.4, 4.4 if stacked else 3.3), layout="constrained")
+        rows, columns = (panels, 1) if stacked else (1, panels)
+        draw(*figure.subplots(rows, columns, squeeze=False, sharex=stacked).ravel())
+        figure.patch.set_visible(False)
+        for axes in figure.axes:
+            axes.patch.set_visible(False)
+        text = io.StringIO()
+        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return _for_page(text.getvalue(), name)
+
+
+def _for_page(svg: str, name: str) -> str:
+    """Keep only the svg element, let it scale, and put CSS variables in place of colours."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{name}"', svg, count=1)
+    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r"(font:[^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1system-ui, sans-serif", svg)
+    for colour, variable in _VARIABLES.items():
+        svg = svg.replace(colour, f"var(--{variable})")
+    return svg
+
+
+def band(axes: "Axes", x: Array, values: Array, colour: str, label: str) -> None:
+    """Draw values (samples, replicas) as their median with the band that holds the middle 90 % of replicas."""
+    keep = np.isfinite(values).any(axis=1)
+    every = max(1, -(-int(keep.sum()) // _POINTS))
+    x, values = x[keep][::every], np.where(np.isfinite(values), values, np.nan)[keep][::every]
+    if not len(x):
+        raise Missing(f"no sample of {label} is finite: the run diverged")
+    low, middle, high = np.nanpercentile(values, [5, 50, 95], axis=1)
+    if values.shape[1] == 1:
+        axes.plot(x, middle, color=colour, label=label)
+        return
+    axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, label="5 to 95 % of replicas")
+    axes.plot(x, middle, color=colour, label=f"{label}, median of {values.shape[1]} replicas")
+
+
+def legend(axes: "Axes", columns: int = 1) -> None:
+    """Put the legend above the axes, where it covers no data."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns, handlelength=1.4)
+
+
+def logarithmic(values: Array) -> bool:
+    """Whether a logarithmic axis serves: all finite values positive, over more than a factor of 30."""
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() > 30 * finite.min())
