@@ -18,7 +18,7 @@ from trajectories.errors import (
     TrajectoryError,
     WriteFailed,
 )
-from trajectories.reader import Observable, Trajectory, open  # noqa: A004
+from trajectories.reader import Observable, Trajectory, open
 from trajectories.writer import Writer
 
 __all__ = [

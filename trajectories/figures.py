@@ -20,7 +20,7 @@ _VARIABLES = {
     BLUE: "blue", VERMILLION: "vermillion", GREEN: "green", PURPLE: "purple", INK: "ink", FAINT: "faint"
 }  # fmt: skip
 _POINTS = 400  # most points a curve is drawn with
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "axes.spines.top": False,
@@ -40,7 +40,6 @@ _STYLE = {
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.6,
-    "axes.formatter.useoffset": False,
 }
 
 
@@ -55,8 +54,8 @@ class Picture(NamedTuple):
     caption: str
 
 
-def render(draw: Callable[..., None], name: str, *, panels: int = 1, side_by_side: bool = True) -> str:
-    """SVG of what ``draw(axes)``, or ``draw(left, right)`` with two panels, puts on the axes.
+def render(draw: Callable[..., None], name: str, *, panels: int = 1, share_x: bool = False) -> str:
+    """SVG of what ``draw(axes)``, or ``draw(upper, lower)`` with two panels, puts on the axes.
 
     ``name`` makes ids within the SVG unique and the same in every run of the program.
     """
@@ -64,13 +63,14 @@ def render(draw: Callable[..., None], name: str, *, panels: int = 1, side_by_sid
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
-        stacked = panels > 1 and not side_by_side
-        figure = Figure(figsize=(5.4, 4.4 if stacked else 3.3), layout="constrained")
-        rows, columns = (panels, 1) if stacked else (1, panels)
-        draw(*figure.subplots(rows, columns, squeeze=False, sharex=stacked).ravel())
+        figure = Figure(figsize=(5.4, 3.3 if panels == 1 else 4.6), layout="constrained")
+        draw(*figure.subplots(panels, 1, squeeze=False, sharex=share_x).ravel())
         figure.patch.set_visible(False)
         for axes in figure.axes:
             axes.patch.set_visible(False)
+            for axis in (axes.xaxis, axes.yaxis):
+                if axis.get_scale() == "linear":  # numbers in full: a common factor would lie under the legend
+                    axis.set_major_formatter("{x:.4g}")
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return _for_page(text.getvalue(), name)
@@ -96,16 +96,25 @@ def band(axes: "Axes", x: Array, values: Array, colour: str, label: str) -> None
     if not len(x):
         raise Missing(f"no sample of {label} is finite: the run diverged")
     low, middle, high = np.nanpercentile(values, [5, 50, 95], axis=1)
-    if values.shape[1] == 1:
-        axes.plot(x, middle, color=colour, label=label)
-        return
-    axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0, label="5 to 95 % of replicas")
-    axes.plot(x, middle, color=colour, label=f"{label}, median of {values.shape[1]} replicas")
+    axes.plot(x, middle, color=colour, label=label)
+    if values.shape[1] > 1:
+        axes.fill_between(x, low, high, color=colour, alpha=0.25, linewidth=0)
 
 
-def legend(axes: "Axes", columns: int = 1) -> None:
-    """Put the legend above the axes, where it covers no data."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2, ncols=columns, handlelength=1.4)
+def legend(axes: "Axes", columns: int = 2, replicas: int = 1) -> None:
+    """Put the legend above the axes, where it covers no data; for a `band` of several replicas say what is drawn."""
+    title = f"median and 5 to 95 % of {replicas} replicas" if replicas > 1 else None
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.2,
+        borderpad=0.1,
+        ncols=columns,
+        handlelength=1.4,
+        title=title,
+        title_fontsize=9,
+        alignment="left",
+    )
 
 
 def logarithmic(values: Array) -> bool:

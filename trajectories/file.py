@@ -135,7 +135,7 @@ def open_hdf5(path: Path, mode: str, **options: Any) -> h5py.File:
             h5 = h5py.File(path, mode, locking=False, **options)
             break
         except OSError as error:
-            if wait is None or not h5py.is_hdf5(path):
+            if wait is None or not h5py.is_hdf5(path) or "truncated" in str(error):
                 raise NotATrajectory(_diagnosis(path, error)) from error
             time.sleep(wait)
     with broken_means_error(path):

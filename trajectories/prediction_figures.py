@@ -65,7 +65,7 @@ def _curve(run: Trajectory, values: Array, test: Mapping[str, Any]) -> Picture:
         axes.plot(x, targets[order, 0], "o", ms=3, color=VERMILLION, label="data")
         axes.set_xlabel("input")
         axes.set_ylabel("output" if targets.shape[1] == 1 else "output 0")
-        legend(axes, columns=2)
+        legend(axes)
 
     return Picture(render(draw, f"prediction of {run.path}"), _regression_caption(values, targets))
 
@@ -102,11 +102,11 @@ def _classification(run: Trajectory, values: Array, labels: Array) -> Picture:
     members = ensemble.accuracy(ensemble.probabilities(values), labels).ravel()
     together = float(ensemble.accuracy(chances, labels))
 
-    def draw(left: "Axes", right: "Axes") -> None:
+    def draw(upper: "Axes", lower: "Axes") -> None:
         full = curve.counts > 0
         error = np.sqrt(curve.accuracy * (1 - curve.accuracy) / np.maximum(curve.counts, 1))
-        left.plot([0, 1], [0, 1], color=INK, lw=1, ls=(0, (4, 2)), label="perfect calibration")
-        left.errorbar(
+        upper.plot([0, 1], [0, 1], color=INK, lw=1, ls=(0, (4, 2)), label="perfect calibration")
+        upper.errorbar(
             curve.confidence[full],
             curve.accuracy[full],
             error[full],
@@ -115,14 +115,14 @@ def _classification(run: Trajectory, values: Array, labels: Array) -> Picture:
             color=BLUE,
             label="ensemble ± 1 se",
         )
-        left.set_xlabel("confidence")
-        left.set_ylabel("accuracy")
-        legend(left)
-        right.hist(members, bins=20, color=GREEN, alpha=0.6, label="members")
-        right.axvline(together, color=VERMILLION, label=f"ensemble, {together:.3f}")
-        right.set_xlabel("test accuracy")
-        right.set_ylabel("number of members")
-        legend(right)
+        upper.set_xlabel("confidence")
+        upper.set_ylabel("accuracy")
+        legend(upper)
+        lower.hist(members, bins=20, color=GREEN, alpha=0.6, label="members")
+        lower.axvline(together, color=VERMILLION, label=f"ensemble, {together:.3f}")
+        lower.set_xlabel("test accuracy")
+        lower.set_ylabel("number of members")
+        legend(lower)
 
     caption = (
         f"Mean softmax of {values.shape[0]} samples × {values.shape[1]} replicas (last half of the run): accuracy "

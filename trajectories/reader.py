@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from trajectories import parameters as settings
 from trajectories import series
-from trajectories.errors import NotRecorded
+from trajectories.errors import NotATrajectory, NotRecorded
 from trajectories.file import (
     COMMITTED,
     FILE_NAME,
@@ -31,7 +31,7 @@ from trajectories.lazy import LazyArray
 Array = NDArray[Any]
 
 
-def open(path: str | os.PathLike[str]) -> "Trajectory":  # noqa: A001
+def open(path: str | os.PathLike[str]) -> "Trajectory":
     """Open a trajectory: the .h5 file, or the run folder that holds ``trajectory.h5``.
 
     It shows the rows committed at this moment, also while the run goes on; open it again to see more.
@@ -143,10 +143,12 @@ class Trajectory:
 
     def _field(self, name: str, tail: tuple[int, ...], offset: int = 0) -> LazyArray:
         particles = self._h5[PARTICLES]
-        if name not in particles or particles[name]["value"].shape[0] < self._frames:
+        if name not in particles:
             raise NotRecorded(
-                f"{self.path} holds no {name}: hand {name} to Writer.frame (every frame, from the first on) to record it"
+                f"{self.path} holds no {name}: to record it, hand {name} to Writer.frame from the first frame on"
             )
+        if particles[name]["value"].shape[0] < self._frames:
+            raise NotATrajectory(f"{self.path} was cut back by a resumed run since it was opened: open it again")
         return LazyArray(self.path, particles[name]["value"], self._frames, self.replicas, tail, offset)
 
     @property

@@ -22,7 +22,7 @@ def write(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -
 
     Args:
         runs: run folders or .h5 files. A folder's ``results.json`` is shown first: {"title": text, "columns": [text],
-            "rows": [[...]], "checks": [{"name", "expectation", "measured", "verdict"}], "notes": [text]}, each optional.
+            "rows": [[...]], "checks": [{"name", "expectation", "measured", "verdict"}], "notes": [text]}; all optional.
         out: the .html file, or a folder in which ``report.html`` is written.
 
     A figure whose data were not recorded is replaced by the reason. Images are inline SVG; the page asks nothing of
@@ -91,7 +91,7 @@ def _figure(title: str, draw: Callable[[Trajectory], Picture], run: Trajectory) 
         return {"title": title, "missing": f"Not shown: {reason}."}
     except Exception as error:
         return {"title": title, "missing": f"Not shown, it could not be drawn: {type(error).__name__}: {error}"}
-    return {"title": title, "svg": Markup(picture.svg), "caption": picture.caption}  # noqa: S704
+    return {"title": title, "svg": Markup(picture.svg), "caption": picture.caption}
 
 
 def _results(folder: Path) -> dict[str, Any]:

@@ -52,10 +52,10 @@ def loss(run: Trajectory) -> Picture:
             axes.set_ylabel("loss" if names[0] in _LOSSES else "potential energy U")
             if all(logarithmic(run.observables[name].values) for name in names):
                 axes.set_yscale("log")
-            legend(axes, columns=2)
+            legend(axes, replicas=run.replicas)
         panels[-1].set_xlabel("step")
 
-    svg = render(draw, f"loss of {run.path}", panels=len(groups), side_by_side=False)
+    svg = render(draw, f"loss of {run.path}", panels=len(groups), share_x=True)
     finals = [f"{name} {_last_half(run, name)}" for names in groups for name in names]
     return Picture(svg, f"Mean over the last half: {'; '.join(finals)}. Reduced units, k_B = 1.")
 
@@ -78,10 +78,10 @@ def temperature(run: Trajectory) -> Picture:
             axes.plot(wanted.steps, lines, color=INK, linewidth=1, linestyle=(0, (4, 2)))
             axes.lines[-1].set_label("set temperature")
         axes.set_xlabel("step")
-        axes.set_ylabel("temperature T  (reduced units, k_B = 1)")
+        axes.set_ylabel("temperature T")
         if logarithmic(found.values):
             axes.set_yscale("log")
-        legend(axes)
+        legend(axes, replicas=run.replicas)
 
     svg = render(draw, f"temperature of {run.path}")
     return Picture(svg, f"Mean over the last half: {_last_half(run, 'temperature')}. Reduced units, k_B = 1.")
@@ -118,7 +118,7 @@ def kinetic(run: Trajectory) -> Picture:
         axes.plot(grid, gamma.pdf(grid), color=VERMILLION, label=f"Gamma(N_f/2, T),  N_f = {run.dof}")
         axes.set_xlabel("kinetic energy  K / T")
         axes.set_ylabel("probability density")
-        legend(axes, columns=2)
+        legend(axes)
 
     span = f"T = {final.min():.4g}" if np.ptp(final) == 0 else f"T = {final.min():.4g} to {final.max():.4g}"
     caption = (
@@ -142,19 +142,19 @@ def conserved(run: Trajectory) -> Picture:
     change = (found.values - found.values[0]) / unit  # (samples, replicas)
     drift = thermodynamics.drift(change, found.times)
 
-    def draw(left: "Axes", right: "Axes") -> None:
-        band(left, found.steps, change, BLUE, "change")
-        left.set_xlabel("step")
-        left.set_ylabel(f"change of U + K - heat  [{label}]")
-        legend(left)
+    def draw(upper: "Axes", lower: "Axes") -> None:
+        band(upper, found.steps, change, BLUE, "U + K - heat")
+        upper.set_xlabel("step")
+        upper.set_ylabel(f"change since the start  [{label}]")
+        legend(upper, replicas=run.replicas)
         count = np.arange(len(drift.replicas))
-        right.axhline(0, color=INK, linewidth=0.8)
-        right.errorbar(
+        lower.axhline(0, color=INK, linewidth=0.8)
+        lower.errorbar(
             count, drift.replicas, drift.errors, fmt="o", ms=3, lw=1, color=VERMILLION, label="replica ± 1 se"
         )
-        right.set_xlabel("replica")
-        right.set_ylabel(f"drift  [{label} per unit time]")
-        legend(right)
+        lower.set_xlabel("replica")
+        lower.set_ylabel(f"drift  [{label} per unit time]")
+        legend(lower)
 
     worst = int(np.argmax(np.abs(drift.replicas)))
     caption = (

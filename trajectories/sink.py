@@ -56,12 +56,13 @@ class Sink:
         """Make the file, let ``skeleton`` write what is fixed in time, and open it; nothing is left on failure."""
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            h5py.File(path, "x", libver=("v108", "v108"), locking=False).close()
+            path.open("xb").close()
         except FileExistsError as error:
             raise AlreadyExists(
                 f"{path} exists already: choose another folder, move it away, or go on with Writer.resume"
             ) from error
         try:
+            h5py.File(path, "w", libver=("v108", "v108"), locking=False).close()
             h5 = h5py.File(path, "r+", libver=("v110", "latest"), locking=False)
             with _closed_whatever_happens(h5):
                 skeleton(h5)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+_BLOCKS = 2000  # as many are enough to see where a transient ends
 _ENOUGH_REPLICAS = 4  # from here on the scatter of replicas gives the error bar
 
 
@@ -32,7 +33,15 @@ class Estimate(NamedTuple):
         return deviation / self.error if self.error > 0 else math.copysign(math.inf, deviation)
 
     def __str__(self) -> str:
-        return f"{self.value:.6g} ± {self.error:.2g}"
+        """Value and error to two digits of the error: "0.1234 ± 0.0021"."""
+        if not (math.isfinite(self.value) and math.isfinite(self.error) and self.error > 0):
+            return f"{self.value:.6g} ± {self.error:.2g}"
+        digits = 1 - math.floor(math.log10(self.error))  # decimals
+        leading = math.floor(math.log10(max(abs(self.value), self.error)))
+        if -4 <= leading <= 6:
+            return f"{self.value:.{max(0, digits)}f} ± {self.error:.{max(0, digits)}f}"
+        scaled, digits = 10.0**-leading, max(0, digits + leading)
+        return f"({self.value * scaled:.{digits}f} ± {self.error * scaled:.{digits}f})e{leading:+d}"
 
 
 def as_series(values: ArrayLike) -> Floats:
@@ -60,7 +69,7 @@ def autocorrelation(values: ArrayLike) -> Floats:
     spectrum = np.abs(np.fft.rfft(centred, n=2 * n, axis=0)) ** 2
     products = np.fft.irfft(spectrum.sum(axis=1), n=2 * n)[:n]
     if products[0] <= 1e-28 * max(1.0, float(np.square(series).sum())):  # constant up to rounding
-        return np.eye(1, n)[0]
+        return np.asarray(np.eye(1, n)[0])
     return np.asarray(products / products[0])
 
 
@@ -88,12 +97,15 @@ def effective_samples(values: ArrayLike) -> float:
 def equilibrated(values: ArrayLike, *, candidates: int = 50) -> int:
     """Index t0 of the first sample to keep: it maximises (n - t0) / g(t0), the independent samples left.
 
-    t0 is looked for at ``candidates`` equidistant places in the first nine tenths of the series (Chodera 2016).
+    t0 is looked for at ``candidates`` equidistant places in the first nine tenths of the series (Chodera 2016); a
+    long series is averaged in blocks first, 2000 or more, which keeps every relaxation that matters here.
     """
     series = as_series(values)
+    block = max(1, len(series) // _BLOCKS)
+    series = series[: len(series) // block * block].reshape(-1, block, series.shape[1]).mean(axis=1)
     starts = np.unique(np.linspace(0, 0.9 * (len(series) - 1), candidates).astype(int))
     left = [effective_samples(series[start:]) for start in starts]
-    return int(starts[int(np.argmax(left))])
+    return int(starts[int(np.argmax(left))]) * block
 
 
 def mean(values: ArrayLike) -> Estimate:
@@ -103,7 +115,7 @@ def mean(values: ArrayLike) -> Estimate:
     with fewer it is sqrt(g * variance / (samples * R)). Leave out the start first: values[equilibrated(values):].
     """
     series = as_series(values)
-    samples, replicas = series.shape
+    replicas = series.shape[1]
     if replicas >= _ENOUGH_REPLICAS:
         error = series.mean(axis=0).std(ddof=1) / math.sqrt(replicas)
     elif series.size > 1:

@@ -42,7 +42,7 @@ def kinetic_law(kinetic_energy: ArrayLike, *, dof: int, temperature: ArrayLike) 
 
     temperatures = np.asarray(temperature, dtype=np.float64)
     if dof < 1 or not (temperatures > 0).all():
-        raise ValueError(f"dof is {dof} and the temperature {temperature}: both must be positive")
+        raise ValueError(f"dof is {dof} and the temperature {temperatures}: both must be positive")
     reduced = statistics.as_series(kinetic_energy) / temperatures  # K / T, (samples, replicas)
     shape = dof / 2
     independent = reduced[statistics.decorrelate(reduced)]

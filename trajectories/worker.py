@@ -1,5 +1,6 @@
 """The thread that empties a bounded queue of rows into the file while the simulation goes on."""
 
+import re
 import threading
 from collections import deque
 
@@ -105,7 +106,7 @@ class Worker:
 
     def _fail(self, error: BaseException) -> None:
         failure = WriteFailed(
-            f"{self._sink.path}: writing failed: {error}. What was committed before is on disk and readable; "
+            f"{self._sink.path}: writing failed: {_reason(error)}. What was committed before is on disk and readable; "
             "free some space (or raise the quota), then resume from the last checkpoint"
         )
         failure.__cause__ = error
@@ -117,3 +118,9 @@ class Worker:
             self.failure = failure
             self._rows.clear()
             self._changed.notify_all()
+
+
+def _reason(error: BaseException) -> str:
+    """Give the operating system's words; HDF5 wraps them in addresses and times."""
+    found = re.search(r"error message = '([^']+)'", str(error))
+    return found[1] if found else " ".join(str(error).split())

@@ -42,7 +42,7 @@ class Writer:
             name: -1 if one.last_step is None else one.last_step for name, one in (frames | sink.observables).items()
         }
         self._shapes = {name: one.fields["value"].shape[1:] for name, one in sink.observables.items()}
-        self._fields = frozenset(sink.frames.fields) if sink.frames.rows else None
+        self._fields = frozenset(sink.frames.fields) if sink.frames.rows or len(sink.frames.fields) > 1 else None
         self._worker = Worker(sink, queue_bytes)
         self._finalizer = weakref.finalize(self, _finish, self._worker)
 
@@ -106,6 +106,9 @@ class Writer:
         """Append one frame; position, velocity and force are (replicas, dof). The first frame says which are kept."""
         fields = {"position": position, "velocity": velocity, "force": force}
         given = {name: array for name, array in fields.items() if array is not None}
+        for name, array in given.items():
+            if array.shape != self._frame_shape:
+                raise InvalidRow(f"{name} has shape {array.shape}; it must be (replicas, dof) = {self._frame_shape}")
         if self._fields is None:
             self._fields = frozenset(given)
         if self._fields != given.keys():
@@ -113,9 +116,6 @@ class Writer:
                 f"frame at step {step} holds {', '.join(given)}, but the frames of {self.path} hold "
                 f"{', '.join(sorted(self._fields))}: record the same in every frame"
             )
-        for name, array in given.items():
-            if array.shape != self._frame_shape:
-                raise InvalidRow(f"{name} has shape {array.shape}; it must be (replicas, dof) = {self._frame_shape}")
         self._hand_over(Row(FRAME_ROW, step, time, given), sum(array.nbytes for array in given.values()))
 
     def observable(self, name: str, step: int, time: float, value: Array) -> None:
