@@ -4,6 +4,7 @@ The names follow the data path: a network and data become a ParticleSystem; an i
 moves it in a Simulation; reporters fill the file that the package `trajectories` analyses offline.
 """
 
+from mdnet import data, networks
 from mdnet.checkpoint import ResumeError
 from mdnet.priors import Box, GaussianPrior
 from mdnet.reporters import (
@@ -16,8 +17,9 @@ from mdnet.reporters import (
     r2,
 )
 from mdnet.schedules import Constant, Cosine, Linear, Staircase, Table
-from mdnet.simulation import DivergenceError, OutputExistsError, Simulation
+from mdnet.simulation import DivergenceError, OutputExistsError, Simulation, UnboundedWarning
 from mdnet.system import ParticleSystem
+from mdnet.training import minimise
 
 __all__ = [
     "Box",
@@ -37,6 +39,10 @@ __all__ = [
     "Simulation",
     "Staircase",
     "Table",
+    "UnboundedWarning",
     "accuracy",
+    "data",
+    "minimise",
+    "networks",
     "r2",
 ]

@@ -47,7 +47,7 @@ def mlp(
     for k, (before, after) in enumerate(zip(widths, sizes, strict=False), start=1):
         layers[f"hidden{k}"] = nn.Linear(before, after)
         layers[f"activation{k}"] = _activation(activation)
-    layers["output"] = nn.Linear(widths[-1], *_positive("outputs", [outputs]))
+    layers["output"] = nn.Linear(widths[-1], _positive("outputs", [outputs])[0])
     return nn.Sequential(layers)
 
 
@@ -75,7 +75,7 @@ def convnet(
         layers[f"mean{k}"] = nn.AvgPool2d(2)
     layers["flatten"] = nn.Flatten()
     pixels = prod(side >> len(sizes) for side in shape[1:])
-    layers["output"] = nn.Linear([shape[0], *sizes][-1] * pixels, *_positive("outputs", [outputs]))
+    layers["output"] = nn.Linear([shape[0], *sizes][-1] * pixels, _positive("outputs", [outputs])[0])
     return nn.Sequential(layers)
 
 

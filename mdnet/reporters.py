@@ -166,7 +166,7 @@ class ConfigurationalTemperature:
         shape = (self.probes, *phase.q.shape)
         signs = torch.randint(0, 2, shape, generator=generator, device=phase.q.device).to(phase.q.dtype) * 2 - 1
 
-        _, product = vjp(self.system.force.gradient, phase.q)  # z -> H z, H being symmetric
+        product = vjp(self.system.force.gradient, phase.q)[1]  # z -> H z, H being symmetric
         (bends,) = vmap(product)(signs)
         laplacian = (signs * bends).sum(-1, dtype=torch.float64).mean(0)
         squared = phase.f.square().sum(-1, dtype=torch.float64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,12 +25,17 @@ from thermostats.parameters import maxwell
 from trajectories import Writer
 
 Outcome = Literal["finished", "interrupted", "out of time"]
+TRAJECTORY = "trajectory.h5"
 _GUARD = 100  # steps between two looks for a divergence when no report is due
 _FRAME = ("position", "velocity", "force")
 
 
 class DivergenceError(RuntimeError):
     """The energy of a replica is no longer a finite number: the time step is too long, or the data are off."""
+
+
+class UnboundedWarning(UserWarning):
+    """There is neither prior nor box, so the weights may drift off instead of reaching an equilibrium."""
 
 
 class OutputExistsError(FileExistsError):
@@ -48,7 +54,8 @@ class Simulation:
 
     n + m steps in two processes equal one run of n + m steps bit for bit on the same machine and versions.
 
-    Raises ValueError for positions of the wrong shape or not finite, and for a bad schedule; see run and resume.
+    Warns (UnboundedWarning) at a temperature without prior or box. Raises ValueError for positions of the wrong
+    shape or not finite, and for a bad schedule; see run and resume.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class Simulation:
         overwrite: bool = False,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
+        _warn_if_unbounded(system, integrator)
         self.system, self.integrator = system, integrator
         self.reporters = tuple(reporters) or (Scalars(10), Frames(100))
         self.output = None if output is None else Path(output)
@@ -209,7 +217,7 @@ class Simulation:
                 self._written = True
                 self._report()
             return
-        path = self.output / "trajectory.h5"
+        path = self.output / TRAJECTORY
         if self._written:
             self._writer = Writer.resume(path, self.step)
             return
@@ -225,17 +233,33 @@ class Simulation:
 
     def _claim(self, path: Path) -> None:
         assert self.output is not None
-        old = [path, *checkpoint.found(self.output)]
-        if any(file.exists() for file in old) and not self.overwrite:
-            raise OutputExistsError(
-                f"{self.output} holds a run already; continue it with resume() (--resume), replace it with "
-                "overwrite=True (--force), or choose another folder"
-            )
+        if not self.overwrite:
+            refuse_existing(self.output)
         self.output.mkdir(parents=True, exist_ok=True)
-        for file in old:
+        for file in (path, *checkpoint.found(self.output)):
             file.unlink(missing_ok=True)
 
     def _close(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.close()
+
+
+def refuse_existing(output: Path) -> None:
+    """Raise OutputExistsError where a folder holds a run: worth asking before long preparations."""
+    if (output / TRAJECTORY).exists() or checkpoint.found(output):
+        raise OutputExistsError(
+            f"{output} holds a run already; continue it with resume() (--resume), replace it with "
+            "overwrite=True (--force), or choose another folder"
+        )
+
+
+def _warn_if_unbounded(system: ParticleSystem, integrator: Integrator) -> None:
+    bounded = system.walls is not None or (system.stiffness is not None and bool((system.stiffness > 0).all()))
+    if integrator.temperature is not None and not bounded:
+        warnings.warn(
+            "there is no prior and no box: where the loss has flat directions or an infimum at infinity, no "
+            "equilibrium exists and the weights drift; give the system prior=md.GaussianPrior(...) or md.Box(...)",
+            UnboundedWarning,
+            stacklevel=3,
+        )

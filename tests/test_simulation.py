@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 
 import numpy as np
 import pytest
@@ -110,6 +111,19 @@ def test_schedules_differ_by_replica():
 def test_bad_input_is_told(make_bad, message):
     with pytest.raises(ValueError, match=message):
         make_bad()
+
+
+def test_a_temperature_without_prior_or_box_is_warned_of():
+    with pytest.warns(md.UnboundedWarning, match="GaussianPrior"):
+        make(make_system())
+    with pytest.warns(md.UnboundedWarning):
+        make(make_system(prior=md.GaussianPrior(temperature=0.0)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(make_system(prior=md.GaussianPrior()))
+        make(make_system(prior=md.Box(2.0)))
+        system = make_system()
+        md.Simulation(system, Splitting(VERLET, system.force, 0.02))
 
 
 def test_velocities_of_overdamped_dynamics_are_refused():

@@ -18,7 +18,8 @@ SERIES = "test/prediction"
 def prediction(run: Trajectory) -> Picture:
     """Draw the ensemble of the last half of the samples, all replicas: a curve, predicted against true, or calibration.
 
-    Integer targets mean classification; else a single input feature means a curve.
+    Integer targets mean classification; else a single input feature means a curve. With /parameters/test/per_replica
+    inputs and targets have a leading replica axis, and each replica is an ensemble of its own.
     """
     if SERIES not in run.observables:
         raise Missing(f"the run did not record “{SERIES}”")
@@ -29,6 +30,8 @@ def prediction(run: Trajectory) -> Picture:
         raise Missing(f"“{SERIES}” is there, but the run file holds no /parameters/test/targets to compare with")
     if values.ndim != 4 or not values.size or not np.isfinite(values).all():
         raise Missing(f"“{SERIES}” has samples {values.shape}: finite (samples, replicas, points, outputs) are needed")
+    if test.get("per_replica"):
+        values, test = _own_test_sets(values, test)
     targets = np.asarray(test["targets"])
     if targets.dtype.kind in "iub" and targets.ndim == 1:
         return _classification(run, values, targets)
@@ -36,6 +39,19 @@ def prediction(run: Trajectory) -> Picture:
     if inputs.size == len(targets):
         return _curve(run, values, test)
     return _against_truth(run, values, targets)
+
+
+def _own_test_sets(values: Array, test: Mapping[str, Any]) -> tuple[Array, Mapping[str, Any]]:
+    """Replicas with test sets of their own, (replicas, points, ...): pool them, or show the first one's curve.
+
+    Each replica is an ensemble of its own samples: (samples, 1, replicas * points, outputs).
+    """
+    samples, replicas, points, outputs = values.shape
+    inputs, targets = np.asarray(test["inputs"]), np.asarray(test["targets"])
+    if inputs.size == replicas * points and targets.dtype.kind == "f":
+        return values[:, :1], {"inputs": inputs[0], "targets": targets[0]}
+    pooled = values.reshape(samples, 1, replicas * points, outputs)
+    return pooled, {"inputs": inputs.reshape(replicas * points, -1), "targets": targets.reshape(-1, *targets.shape[2:])}
 
 
 def _regression_caption(values: Array, targets: Array) -> str:

@@ -35,7 +35,7 @@ def module_loop(replicas: int) -> Callable[[], object]:
     def step() -> None:
         for module in modules:
             module.zero_grad(set_to_none=True)
-            functional.mse_loss(module(system.inputs), system.targets).backward()
+            torch.autograd.backward(functional.mse_loss(module(system.inputs), system.targets))
 
     return step
 

@@ -1,0 +1,5 @@
+"""python -m mdnet: the command line."""
+
+from mdnet.cli import app
+
+app(prog_name="mdnet")

@@ -1,0 +1,28 @@
+"""Splitting schemes as a run file names them: BAOAB, outer(VERLET), or any word of A, B and O."""
+
+from __future__ import annotations
+
+import re
+
+from integrators import BAOAB, OBABO, OMELYAN, VERLET, YOSHIDA4, Scheme, middle, outer, scheme
+from mdnet.spelling import unknown
+
+BROWNIAN = "brownian"
+_NAMED = {each.name: each for each in (VERLET, OMELYAN, YOSHIDA4, BAOAB, OBABO)}
+_AROUND = {"outer": outer, "middle": middle}
+
+
+def spell(word: str) -> Scheme:
+    """Return the scheme that a word means: a name, a word of A, B and O, or outer(...) or middle(...) of those.
+
+    Raises ValueError for anything else, naming the nearest known.
+    """
+    around = re.fullmatch(r"(\w+)\((\w+)\)", word)
+    if around and around[1] in _AROUND:
+        return _AROUND[around[1]](spell(around[2]))
+    if word in _NAMED:
+        return _NAMED[word]
+    if word and set(word) <= set("ABO"):
+        return scheme(word)
+    known = [*_NAMED, *(f"outer({name})" for name in ("VERLET", "OMELYAN", "YOSHIDA4")), BROWNIAN]
+    raise ValueError(f"{unknown('scheme', word, known)}, or any palindrome of A, B and O")

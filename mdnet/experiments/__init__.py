@@ -1,0 +1,1 @@
+"""The published systems, each one file that reads like its paper's method section."""
