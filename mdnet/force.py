@@ -49,10 +49,12 @@ class BatchForce:
         self._compiles = False
         self._evaluate = torch.compile(self._eager, fullgraph=True, dynamic=False)
         try:
-            return self(q)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, of no use to the caller
+                return self(q)
         except Exception as error:
             self._evaluate = self._eager
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__
             warnings.warn(f"the force could not be compiled and runs uncompiled: {reason}", stacklevel=3)
             return self(q)
 
