@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from integrators.phase import Force, Phase, time_step
+from integrators.phase import Force, Phase, per_replica, time_step
 
 
 class Brownian:
@@ -30,8 +30,8 @@ class Brownian:
     ) -> None:
         self.force = force
         self.dt = time_step(dt)
-        self.temperature = torch.as_tensor(temperature, dtype=torch.float64).clone()
-        self.friction = torch.as_tensor(friction, dtype=torch.float64).clone()
+        self.temperature = per_replica("temperature", temperature)
+        self.friction = per_replica("friction", friction)
         if not (torch.isfinite(self.temperature) & (self.temperature >= 0)).all():
             raise ValueError(f"temperature = {temperature} must be finite and not negative")
         if not (torch.isfinite(self.friction) & (self.friction > 0)).all():

@@ -70,12 +70,18 @@ def time_step(dt: float | Tensor) -> Tensor:
 
     Raises ValueError where it is not finite and positive, or has another shape.
     """
-    step = torch.as_tensor(dt, dtype=torch.float64).clone()
+    step = per_replica("dt", dt)
     if not (torch.isfinite(step).all() and (step > 0).all()):
         raise ValueError(f"dt = {dt} is not a positive, finite time step; typical values are 0.001 to 0.1")
-    if step.ndim != 0 and (step.ndim != 2 or step.shape[1] != 1):
-        raise ValueError(f"dt has shape {tuple(step.shape)}; give a number or a (replicas, 1) tensor")
     return step
+
+
+def per_replica(name: str, value: float | Tensor) -> Tensor:
+    """Return a value as a new float64 tensor, () or (replicas, 1); raises ValueError for another shape."""
+    tensor = torch.as_tensor(value, dtype=torch.float64).clone()
+    if tensor.ndim != 0 and (tensor.ndim != 2 or tensor.shape[1] != 1):
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; give a number or a (replicas, 1) tensor")
+    return tensor
 
 
 T = TypeVar("T")

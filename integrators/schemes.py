@@ -80,11 +80,15 @@ def _fractions(word: str, letter: str, given: Sequence[float]) -> Sequence[float
         return (1.0 / count,) * count if count else ()
     if len(given) != count:
         raise ValueError(f"{letter}={tuple(given)} has {len(given)} fractions, but {word!r} has {count} {letter}")
-    if abs(sum(given) - 1.0) > 1e-12:
-        raise ValueError(f"{letter}={tuple(given)} adds up to {sum(given)}; the fractions must add up to 1")
-    if any(abs(x - y) > 1e-12 for x, y in zip(given, reversed(given), strict=True)):
-        raise ValueError(f"{letter}={tuple(given)} is not symmetric, so the scheme is not time-reversible")
+    _check_sum(letter, given)
     return given
+
+
+def _check_sum(name: str, given: Sequence[float]) -> None:
+    if abs(sum(given) - 1.0) > 1e-12:
+        raise ValueError(f"{name}={tuple(given)} adds up to {sum(given)}; the fractions must add up to 1")
+    if any(abs(x - y) > 1e-12 for x, y in zip(given, reversed(given), strict=True)):
+        raise ValueError(f"{name}={tuple(given)} is not symmetric, so the scheme is not time-reversible")
 
 
 def outer(inner: Scheme) -> Scheme:
@@ -121,7 +125,7 @@ def compose(inner: Scheme, weights: Sequence[float], *, name: str = "", order: i
 
     Raises ValueError where the weights do not add up to one or are not symmetric.
     """
-    _fractions("x" * len(weights), "x", weights)
+    _check_sum("weights", weights)
     steps = [(letter, w * c) for w in weights for letter, c in inner.steps]
     merged = tuple((k, sum(c for _, c in same)) for k, same in groupby(steps, key=lambda step: step[0]))
     return Scheme(name or f"compose({inner.name})", merged, order, reference)

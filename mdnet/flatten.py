@@ -57,7 +57,7 @@ class ParameterTable:
     def unflatten(self, q: Tensor) -> dict[str, Tensor]:
         """Return q (..., dof) as views {name: (..., *shape)}."""
         parts = torch.split(q, list(self.sizes), dim=-1)
-        return {e.name: x.reshape(*q.shape[:-1], *e.shape) for e, x in zip(self.entries, parts, strict=True)}
+        return {e.name: x.reshape((*q.shape[:-1], *e.shape)) for e, x in zip(self.entries, parts, strict=True)}
 
     def per_parameter(self, values: Mapping[str, float]) -> Tensor:
         """Return a value for every parameter (dof,) from values by tensor name or module name, float64.

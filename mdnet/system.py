@@ -169,7 +169,7 @@ class ParticleSystem:
         with layer_of_failure(self.network, "fails on these inputs"), torch.no_grad():
             output = self.network(inputs)
         check_output(self.loss, output, targets)
-        q = self.positions()[: 2 if self.shares_data else self.replicas]
+        q = self.positions()
         with layer_of_failure(self.network, "cannot be vectorised over replicas"):
             self.force._eager(q, self.inputs, self.targets)
 

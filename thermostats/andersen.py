@@ -11,8 +11,8 @@ from torch import Tensor
 from thermostats import parameters
 
 
-@dataclass(frozen=True)
-class Andersen:
+@dataclass(frozen=True, repr=False)
+class Andersen(parameters.Readable):
     """Each momentum is redrawn from the Maxwell-Boltzmann law with probability 1 - e^{-rate dt}, by itself.
 
     `temperature` T >= 0 (k_B = 1) and `rate` >= 0 of collisions a particle (1/time): numbers, or (replicas, 1)

@@ -11,8 +11,8 @@ from torch import Tensor
 from thermostats import parameters
 
 
-@dataclass(frozen=True)
-class Berendsen:
+@dataclass(frozen=True, repr=False)
+class Berendsen(parameters.Readable):
     """Rescale all momenta of a replica so that K relaxes to N_f T/2 without noise:
 
         K <- N_f T/2 + (K - N_f T/2) e^{-dt/tau}

@@ -11,8 +11,8 @@ from torch import Tensor
 from thermostats import parameters
 
 
-@dataclass(frozen=True)
-class Bussi:
+@dataclass(frozen=True, repr=False)
+class Bussi(parameters.Readable):
     """Rescale all momenta of a replica by one factor that gives K its canonical law, exactly in time:
 
         K <- c K + (T/2) (1 - c) (R_1^2 + S) + 2 R_1 sqrt(c (1 - c) K T/2),   c = e^{-dt/tau}

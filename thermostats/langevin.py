@@ -11,8 +11,8 @@ from torch import Tensor
 from thermostats import parameters
 
 
-@dataclass(frozen=True)
-class Langevin:
+@dataclass(frozen=True, repr=False)
+class Langevin(parameters.Readable):
     """The Ornstein-Uhlenbeck process dp = -gamma p dt + sqrt(2 gamma m T) dW over a time dt, exactly:
 
         p <- e^{-gamma dt} p + sqrt((1 - e^{-2 gamma dt}) m T) N(0, 1)

@@ -23,8 +23,8 @@ SUZUKI_YOSHIDA: dict[int, tuple[float, ...]] = {
 """Weights of the factorisation by its number of factors: Yoshida, Phys. Lett. A 150, 262 (1990); Suzuki (1990)."""
 
 
-@dataclass(frozen=True)
-class NoseHooverChain:
+@dataclass(frozen=True, repr=False)
+class NoseHooverChain(parameters.Readable):
     """A chain of heat-bath variables xi_k with momenta p_k rubs against the particles:
 
         dp = -(p_1/Q_1) p dt        dxi_k = (p_k/Q_k) dt
@@ -72,8 +72,8 @@ class NoseHooverChain:
                 "target temperature, and let a schedule start from zero"
             )
         values = {"links": links, "substeps": substeps, "order": order, "group": group, "sizes": tuple(sizes)}
-        tensors = {"temperature": target, "tau": period, "inertia": target * period**2}
-        for name, value in (values | tensors).items():
+        tensors = {"temperature": target, "tau": period}
+        for name, value in (tensors | values | {"inertia": target * period**2}).items():
             object.__setattr__(self, name, value)
 
     def bath(self, p: Tensor) -> tuple[Tensor, ...]:

@@ -5,6 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+
+class Readable:
+    """Shows a bath's parameters as plain numbers, exactly: Langevin(temperature=0.1, friction=1.0)."""
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{name}={value.flatten().tolist() if value.ndim else value.item()}"
+            if isinstance(value, Tensor)
+            else f"{name}={value!r}"
+            for name, value in vars(self).items()
+        )
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
 Value = float | Tensor
 """A number, or a (replicas, 1) tensor where it differs by replica."""
 

@@ -266,6 +266,6 @@ def notes(problem: Problem, seeds: int) -> list[str]:
         f"a prediction every {problem.sample_every}.",
         f"Early stopping: {MEMBERS} networks a seed, each with its own quarter of the training rows held out.",
         "Temperatures and restraints were fixed beforehand, not tuned on these test sets.",
-        "One global chain holds the kinetic temperature and yet lets U swing for long where modes couple weakly: see the "
-        "figure of the energy. Without restraint it drives flat directions apart; a Langevin bath does not.",
+        "One global chain holds the kinetic temperature and yet lets U swing for long where modes couple weakly (see "
+        "the energy). Without restraint it drives flat directions apart; a Langevin bath does not.",
     ]
