@@ -103,6 +103,8 @@ def outer(inner: Scheme) -> Scheme:
 def middle(inner: Scheme) -> Scheme:
     """Put the bath into the central drift: middle(VERLET) is BAOAB. The whole is of second order.
 
+    It pays for Verlet only: around YOSHIDA4's long central drift its bias is about twice OBABO's at equal dt.
+
     Raises ValueError where the scheme has a bath already, or no drift in its centre.
     """
     _refuse_bath(inner)

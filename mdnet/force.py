@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,8 +24,9 @@ class BatchForce:
 
         U(q) = scale mean_loss(q) + sum_i k_i q_i^2/2,      f = -dU/dq
 
-    u is float64, f has the dtype of q. With compile=True the whole is one compiled graph; where compilation
-    fails (no C++ compiler, a graph break) it says so once and goes on without.
+    u is float64, f has the dtype of q. With compile=True the whole is one compiled graph for the system's own
+    number of replicas (others run uncompiled, for each would be compiled anew); where compilation fails (no C++
+    compiler, a graph break) it says so once and goes on without.
     """
 
     def __init__(self, system: ParticleSystem, compile: bool = False) -> None:
@@ -38,7 +40,9 @@ class BatchForce:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof)."""
         if self._compiles:
             return self._first_compiled(q)
-        return self._evaluate(q, self.system.inputs, self.system.targets)
+        evaluate = self._evaluate if len(q) == self.system.replicas else self._eager
+        with torch.no_grad():  # one grad mode, one compiled graph
+            return evaluate(q, self.system.inputs, self.system.targets)
 
     def gradient(self, q: Tensor) -> Tensor:
         """Return dU/dq (replicas, dof), uncompiled and differentiable once more."""
@@ -47,7 +51,7 @@ class BatchForce:
     def _first_compiled(self, q: Tensor) -> Evaluation:
         """Compile at the first call, so that building a system is cheap; fall back to eager once."""
         self._compiles = False
-        self._evaluate = torch.compile(self._eager, fullgraph=True, dynamic=False)
+        self._evaluate = torch.compile(_own_code(self._eager), fullgraph=True, dynamic=False)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, of no use to the caller
@@ -70,3 +74,16 @@ class BatchForce:
             u = u + 0.5 * (pull * q).sum(-1, dtype=torch.float64)
             f = f - pull
         return u, f if sign is None else f * sign
+
+
+def _own_code(method: Callable[..., Evaluation]) -> Callable[..., Evaluation]:
+    """Copy a bound method with a code object of its own: the compiler allows each code object few graphs."""
+    function = method.__func__  # type: ignore[attr-defined]
+    copy = FunctionType(
+        function.__code__.replace(),
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    return MethodType(copy, method.__self__)  # type: ignore[attr-defined]

@@ -187,8 +187,8 @@ class Simulation:
         lost = (~finite).nonzero().flatten().tolist()
         raise DivergenceError(
             f"the energy of replica {lost[0]} ({len(lost)} of {len(finite)} replicas) was not finite at step "
-            f"{self.step}; take a smaller dt (now {self.integrator.dt.flatten().tolist()}), a lower temperature, "
-            "heavier masses, or a prior that keeps the weights bounded. What was written stays."
+            f"{self.step}; take a smaller dt (now {torch.unique(self.integrator.dt).tolist()}), a lower temperature, "
+            "heavier masses, a slower bath, or a prior that keeps the weights bounded. What was written stays."
         )
 
     def _checkpoint_due(self) -> bool:

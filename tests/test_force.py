@@ -220,6 +220,17 @@ def test_the_compiled_force_is_the_eager_force():
         torch.testing.assert_close(eager.force(q), compiled.force(q), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_any_number_of_systems_and_replicas_may_be_compiled():
+    """The compiler allows a code object eight graphs; each system has its own, and other batches run uncompiled."""
+    for seed in range(10):
+        few = system(replicas=2, compile=True)
+        q = few.positions(seed=seed)
+        u = few.force(q)[0]
+        torch.testing.assert_close(few.energy(q.repeat(seed + 1, 1)), u.repeat(seed + 1), rtol=1e-12, atol=1e-12)
+
+
 class Counting(nn.Module):
     def forward(self, x):
         return x * x.sum().item()

@@ -38,6 +38,7 @@ def test_the_noisy_sine_meets_every_claim(tmp_path):
     assert last.shape == (8, 201, 1)
 
 
+@pytest.mark.slow
 def test_iris_meets_every_claim(tmp_path):
     assert not reproduce("iris", tmp_path)[2]
 
@@ -53,7 +54,15 @@ def test_the_restrained_ensembles_meet_their_claims(tmp_path, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [100, 200, 300])
 def test_the_noisy_sine_does_not_depend_on_the_seed(tmp_path, seed):
-    assert not reproduce("sine", tmp_path, seed=seed)[2]
+    """Eight seeds are too few for one claim: that the mean member is worse than Adam, by a tenth or so."""
+    failed = reproduce("sine", tmp_path, seed=seed)[2]
+    assert [claim.name for claim in failed if "individually" not in claim.name] == []
+
+
+@pytest.mark.slow
+def test_members_are_worse_alone_and_better_together(tmp_path):
+    """S3 with seeds enough: the median ratio of the mean member's error to Adam's scatters by 0.05 then."""
+    assert not reproduce("sine", tmp_path, seed=400, seeds=32)[2]
 
 
 def test_unknown_problems_and_existing_runs_are_told_before_any_work(tmp_path):

@@ -36,6 +36,8 @@ class NoseHooverChain(parameters.Readable):
     `group`: one chain a replica ("global"), one a parameter tensor ("layer", with its `sizes`, as in
     system.sizes), or one a parameter ("massive"). Uncoupled modes need "massive" chains; one link is not
     ergodic. Canonical where the motion is ergodic. The chain is kept in float64 and starts at rest.
+    Keep dt below about tau/10: order 3, whose middle weight is large and negative, was seen to diverge at
+    dt = tau/5. Order 5 was some 70 times as accurate at 1.5 times its cost.
 
     `temperature` > 0 (k_B = 1), `tau` > 0: numbers, or (replicas, 1) tensors. Raises ValueError for values
     outside their ranges.

@@ -29,7 +29,7 @@ def plateaus(folder: Path, stage_steps: int) -> Check:
     for level in np.unique(target[1:]):
         since = steps - steps[target == level][0]
         late = (target == level) & (since > stage_steps * 4 // 5) & (since <= stage_steps)
-        worst = max(worst, abs(float(kinetic[late].mean()) / level - 1))
+        worst = max(worst, abs(float(kinetic[late].mean() / level) - 1))
     return Check(f"T follows its schedule ({folder.name})", "within 10 %", f"worst plateau {worst:.1%}", worst < 0.1)
 
 

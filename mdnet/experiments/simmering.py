@@ -156,7 +156,7 @@ def particles(problem: Problem, data: Stack, network: nn.Module, *, restraint: f
     """
     return md.ParticleSystem(
         network, loss(problem), data.inputs, data.targets, index=data.index, replicas=len(data.index),
-        prior=md.GaussianPrior(problem.variance, temperature=restraint), dtype=torch.float64, compile=True,
+        prior=md.GaussianPrior(problem.variance, temperature=restraint), compile=True,
     )  # fmt: skip
 
 
@@ -215,10 +215,10 @@ def early_stopped(problem: Problem, data: Stack, network: nn.Module, *, seed: in
     held, kept = index[:, : round(HELD_OUT * rows)], index[:, round(HELD_OUT * rows) :]
     system = md.ParticleSystem(
         network, loss(problem), data.inputs, data.targets, index=kept, replicas=len(kept),
-        dtype=torch.float64, compile=True,
+        compile=True,
     )  # fmt: skip
     best = system.positions(seed=seed + 1)
-    lowest = torch.full((len(best),), float("inf"), dtype=torch.float64)
+    lowest = torch.full((len(best),), float("inf"))
 
     def keep_best(q: Tensor) -> None:
         now = system.evaluate(system.loss, q, data.inputs[held], data.targets[held], per_replica=True)
