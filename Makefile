@@ -29,9 +29,11 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv; this takes a minute or two"
 	$(PIP) -e .
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv, with what the tests need; this takes a minute or two"
 	$(PIP) -e '.[dev]'
 	@touch $@ .venv/.installed

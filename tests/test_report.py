@@ -147,3 +147,18 @@ def test_nothing_to_report_is_an_error(tmp_path):
         report.write([tmp_path], tmp_path / "r.html")
     with pytest.raises(ValueError, match="at least one run"):
         report.write([], tmp_path / "r.html")
+
+
+def test_replicas_with_test_sets_of_their_own_are_not_mixed(tmp_path):
+    """Each replica is judged on its own rows: perfect predictions stay perfect however the sets differ."""
+    rng = np.random.default_rng(0)
+    targets = rng.normal(size=(3, 7, 1))
+    test = {"inputs": rng.normal(size=(3, 7, 2)), "targets": targets, "per_replica": True}
+    with trajectories.Writer.create(
+        tmp_path / "trajectory.h5", table=[("w", (2,), 0)], replicas=3, masses=np.ones(2), parameters={"test": test}
+    ) as writer:
+        for step in range(4):
+            writer.observable("test/prediction", step, float(step), targets + 0.0)
+    page = trajectories.report.write([tmp_path], tmp_path).read_text()
+    assert "3 replicas pooled" in page
+    assert "R² 1.0000" in page

@@ -34,11 +34,11 @@ def prediction(run: Trajectory) -> Picture:
         values, test = _own_test_sets(values, test)
     targets = np.asarray(test["targets"])
     if targets.dtype.kind in "iub" and targets.ndim == 1:
-        return _classification(run, values, targets)
+        return _classification(run, values, targets, test)
     inputs = np.asarray(test.get("inputs", np.empty((0, 0))))
     if inputs.size == len(targets):
         return _curve(run, values, test)
-    return _against_truth(run, values, targets)
+    return _against_truth(run, values, targets, test)
 
 
 def _own_test_sets(values: Array, test: Mapping[str, Any]) -> tuple[Array, Mapping[str, Any]]:
@@ -49,16 +49,26 @@ def _own_test_sets(values: Array, test: Mapping[str, Any]) -> tuple[Array, Mappi
     samples, replicas, points, outputs = values.shape
     inputs, targets = np.asarray(test["inputs"]), np.asarray(test["targets"])
     if inputs.size == replicas * points and targets.dtype.kind == "f":
-        return values[:, :1], {"inputs": inputs[0], "targets": targets[0]}
+        first = f"{samples} samples of the first of {replicas} replicas"
+        return values[:, :1], {"inputs": inputs[0], "targets": targets[0], "ensemble": first}
     pooled = values.reshape(samples, 1, replicas * points, outputs)
-    return pooled, {"inputs": inputs.reshape(replicas * points, -1), "targets": targets.reshape(-1, *targets.shape[2:])}
+    return pooled, {
+        "inputs": inputs.reshape(replicas * points, -1),
+        "targets": targets.reshape(-1, *targets.shape[2:]),
+        "ensemble": f"{samples} samples a replica, each on its own test set, {replicas} replicas pooled",
+    }
 
 
-def _regression_caption(values: Array, targets: Array) -> str:
+def _ensemble(values: Array, test: Mapping[str, Any]) -> str:
+    """Say whose ensemble it is."""
+    return str(test.get("ensemble", f"{values.shape[0]} samples × {values.shape[1]} replicas"))
+
+
+def _regression_caption(values: Array, targets: Array, test: Mapping[str, Any]) -> str:
     mean = ensemble.mean(values)
     members = ensemble.mse(values, targets)
     return (
-        f"Ensemble of {values.shape[0]} samples × {values.shape[1]} replicas (last half of the run): "
+        f"Ensemble of {_ensemble(values, test)} (last half of the run): "
         f"mean squared error {ensemble.mse(mean, targets):.4g}, R² {ensemble.r2(mean, targets):.4f}; "
         f"a single member's mean squared error is {members.mean():.4g} on average."
     )
@@ -83,10 +93,10 @@ def _curve(run: Trajectory, values: Array, test: Mapping[str, Any]) -> Picture:
         axes.set_ylabel("output" if targets.shape[1] == 1 else "output 0")
         legend(axes)
 
-    return Picture(render(draw, f"prediction of {run.path}"), _regression_caption(values, targets))
+    return Picture(render(draw, f"prediction of {run.path}"), _regression_caption(values, targets, test))
 
 
-def _against_truth(run: Trajectory, values: Array, targets: Array) -> Picture:
+def _against_truth(run: Trajectory, values: Array, targets: Array, test: Mapping[str, Any]) -> Picture:
     truth = targets.ravel()
     mean, spread = ensemble.mean(values).ravel(), ensemble.spread(values).ravel()
     shown = np.linspace(0, len(truth) - 1, min(300, len(truth))).astype(int)
@@ -109,10 +119,10 @@ def _against_truth(run: Trajectory, values: Array, targets: Array) -> Picture:
         axes.set_ylabel("predicted value")
         legend(axes)
 
-    return Picture(render(draw, f"prediction of {run.path}"), _regression_caption(values, targets))
+    return Picture(render(draw, f"prediction of {run.path}"), _regression_caption(values, targets, test))
 
 
-def _classification(run: Trajectory, values: Array, labels: Array) -> Picture:
+def _classification(run: Trajectory, values: Array, labels: Array, test: Mapping[str, Any]) -> Picture:
     chances = ensemble.mean_softmax(values)
     curve = ensemble.calibration(chances, labels)
     members = ensemble.accuracy(ensemble.probabilities(values), labels).ravel()
@@ -141,7 +151,7 @@ def _classification(run: Trajectory, values: Array, labels: Array) -> Picture:
         legend(lower)
 
     caption = (
-        f"Mean softmax of {values.shape[0]} samples × {values.shape[1]} replicas (last half of the run): accuracy "
+        f"Mean softmax of {_ensemble(values, test)} (last half of the run): accuracy "
         f"{together:.4f} against {members.mean():.4f} of a single member; negative log-likelihood "
         f"{float(ensemble.nll(chances, labels)):.4f} nats, expected calibration error {curve.ece:.4f}."
     )
