@@ -145,7 +145,7 @@ class Trajectory:
         particles = self._h5[PARTICLES]
         if name not in particles:
             raise NotRecorded(
-                f"{self.path} holds no {name}: to record it, ask for it in the run's frames ({name}=True, or Writer.frame)"
+                f"{self.path} holds no {name}: to record it, ask the frames for it ({name}=True, or Writer.frame)"
             )
         if particles[name]["value"].shape[0] < self._frames:
             raise NotATrajectory(f"{self.path} was cut back by a resumed run since it was opened: open it again")
