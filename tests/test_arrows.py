@@ -53,3 +53,23 @@ def test_every_module_of_trajectories_works_without_torch():
 def test_every_package_is_typed_and_every_file_says_what_it_is(package):
     assert (ROOT / package / "py.typed").exists()
     assert not [path for path in sources(package) if not ast.get_docstring(ast.parse(path.read_text()))]
+
+
+def test_the_core_needs_torch_numpy_h5py_and_scipy_alone():
+    """On a bare GPU machine a run works without the libraries of the command line, the reports and the data sets."""
+    blocked = ("rich", "typer", "pydantic", "matplotlib", "jinja2", "sklearn", "pandas")
+    code = f"""
+import sys
+sys.modules.update(dict.fromkeys({blocked}))
+import torch, mdnet as md, trajectories
+from integrators import BAOAB, Splitting
+from thermostats import Langevin
+system = md.ParticleSystem(torch.nn.Linear(2, 1), torch.nn.functional.mse_loss, torch.ones(3, 2), torch.ones(3, 1),
+                           prior=md.GaussianPrior())
+q = md.minimise(system, system.positions(), 3, 0.1)
+simulation = md.Simulation(system, Splitting(BAOAB, system.force, 0.1, Langevin(0.1, 1.0)), positions=q)
+simulation.run(5)
+assert simulation.step == 5
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
