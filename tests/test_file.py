@@ -237,7 +237,7 @@ def test_wrong_names_are_answered_with_the_right_ones(run):
             t.observables["train/los"]
         with pytest.raises(trajectories.NotRecorded, match=r"layer\.bias"):
             t.layer("layer.bais")
-        with pytest.raises(trajectories.NotRecorded, match=r"hand force to Writer\.frame"):
+        with pytest.raises(trajectories.NotRecorded, match=r"force=True, or Writer\.frame"):
             _ = t.forces
         assert "heat" not in t.observables
 
