@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from integrators.phase import Force, Phase, per_replica, time_step
+from integrators.dynamics import Dynamics
+from integrators.phase import Force, Phase, per_replica
 
 
-class Brownian:
+class Brownian(Dynamics):
     """Overdamped Langevin dynamics, m gamma dq = f dt + sqrt(2 m gamma T) dW, with averaged noise:
 
         q_{n+1} = q_n + dt f(q_n)/(m gamma) + sqrt(T dt/(2 m gamma)) (R_n + R_{n+1})
@@ -23,26 +26,33 @@ class Brownian:
     Reference: Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34, Eq. (15).
     """
 
-    has_momenta = False
+    has_momenta: ClassVar[bool] = False
 
     def __init__(
         self, force: Force, dt: float | Tensor, *, temperature: float | Tensor, friction: float | Tensor = 1.0
     ) -> None:
-        self.force = force
-        self.dt = time_step(dt)
-        self.temperature = per_replica("temperature", temperature)
+        super().__init__(force, dt)
+        self._temperature = per_replica("temperature", temperature)
         self.friction = per_replica("friction", friction)
-        if not (torch.isfinite(self.temperature) & (self.temperature >= 0)).all():
+        if not (torch.isfinite(self._temperature) & (self._temperature >= 0)).all():
             raise ValueError(f"temperature = {temperature} must be finite and not negative")
         if not (torch.isfinite(self.friction) & (self.friction > 0)).all():
             raise ValueError(f"friction = {friction} must be finite and positive in overdamped dynamics")
 
+    @property
+    def temperature(self) -> Tensor:
+        """The set temperature."""
+        return self._temperature
+
+    @property
+    def canonical(self) -> bool:
+        """True, unless a minibatch force heats the run."""
+        return not self.stochastic
+
     def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
         """Return the phase at q (replicas, dof); p is drawn anew at the set temperature."""
-        self.dt, self.temperature, self.friction = (x.to(q.device) for x in (self.dt, self.temperature, self.friction))
-        u, f = self.force(q)
-        heat = torch.zeros(len(q), dtype=torch.float64, device=q.device)
-        phase = Phase(q, p, f, u, m, heat)
+        phase = super().start(q, p, m)
+        self._temperature, self.friction = self._temperature.to(q.device), self.friction.to(q.device)
         self._draw(phase)
         return phase
 
@@ -54,12 +64,7 @@ class Brownian:
         phase.q.addcmul_(phase.p, hop)
         self._draw(phase)
         phase.q.addcmul_(phase.p, hop)
-        u, f = self.force(phase.q)
-        phase.u.copy_(u)
-        phase.f.copy_(f)
-
-    def sync(self, phase: Phase) -> None:
-        """Do nothing: a step ends with its force."""
+        self._evaluate(phase)
 
     def _draw(self, phase: Phase) -> None:
         phase.p.normal_().mul_(torch.sqrt(self.temperature * phase.m).to(phase.p.dtype))

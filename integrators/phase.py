@@ -36,6 +36,13 @@ class Thermostat(Protocol):
     def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
         """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, () or (replicas, 1)."""
 
+    # Where it applies a thermostat also has
+    #   temperature: Tensor                 the set temperature, () or (replicas, 1) float64, changed in place
+    #   canonical: ClassVar[bool]           whether it samples exp(-(U + K)/T)
+    #   energy(bath) -> Tensor              (replicas,) in closed form: the energy it took, -heat
+    #   mirror(bath, sign) -> None          turns what is odd in a coordinate by sign (replicas, dof)
+    #   rescale(bath, factor) -> None       brings its own momenta to a temperature factor^2 as high, (replicas, 1)
+
 
 class Integrator(Protocol):
     """What the loop needs of a method; methods without momenta and without a thermostat satisfy it too."""
@@ -50,6 +57,14 @@ class Integrator(Protocol):
     def has_momenta(self) -> bool:
         """Whether phase.p is a dynamical variable, so that a kinetic temperature means something."""
 
+    @property
+    def canonical(self) -> bool:
+        """Whether the positions are sampled from exp(-U/T) as dt goes to zero, if the motion is ergodic."""
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the force is an estimate from a minibatch, so that phase.u is not the energy."""
+
     def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
         """Return the phase at q (replicas, dof), p (replicas, dof) with masses m (dof,), force evaluated."""
 
@@ -58,6 +73,18 @@ class Integrator(Protocol):
 
     def sync(self, phase: Phase) -> None:
         """Bring phase.u and phase.f to phase.q where a step does not end with its force; else do nothing."""
+
+    def momenta(self, phase: Phase) -> Tensor:
+        """Return the momenta (replicas, dof) at the time of the positions."""
+
+    def half_step(self, phase: Phase) -> Tensor | None:
+        """Return the momenta (replicas, dof) half a step away from the positions; None where there are none."""
+
+    def mirror(self, phase: Phase, sign: Tensor) -> None:
+        """Turn what is odd in a coordinate by sign (replicas, dof), +1 or -1: a wall has mirrored the position."""
+
+    def rescale(self, phase: Phase, factor: Tensor) -> None:
+        """Multiply the momenta by factor (replicas, 1): the temperature has changed by its square."""
 
 
 def kinetic_energy(p: Tensor, m: Tensor) -> Tensor:

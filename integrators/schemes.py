@@ -8,6 +8,8 @@ from itertools import groupby
 from typing import Literal
 
 Letter = Literal["A", "B", "O"]
+Steps = tuple[tuple[str, float], ...]
+"""Operators and their fractions of the step, applied from left to right."""
 _MEANING = "A (drift), B (kick), O (heat bath)"
 
 
@@ -16,13 +18,15 @@ class Scheme:
     """A palindromic product of exponentials, exp(c_1 dt L_1) exp(c_2 dt L_2) ..., applied from left to right.
 
     `steps` holds (letter, fraction); the fractions of each letter add up to one. `order` is the order of the
-    energy error in dt of the scheme without its bath.
+    energy error in dt of the scheme without its bath. `lead`: the part of a step by which the momenta are
+    ahead of the positions, 1/2 in LEAPFROG and zero else.
     """
 
     name: str
-    steps: tuple[tuple[str, float], ...]
+    steps: Steps
     order: int = 2
     reference: str = ""
+    lead: float = 0.0
 
     @property
     def word(self) -> str:
@@ -43,6 +47,39 @@ class Scheme:
     def ends_with_kick(self) -> bool:
         """Whether the force of a step's last kick is the force at its end point."""
         return self.word.rstrip("O").endswith("B")
+
+    @property
+    def between_forces(self) -> list[Steps]:
+        """The operators in groups, with an evaluation of the force between two groups."""
+        groups: list[list[tuple[str, float]]] = [[]]
+        moved = False
+        for letter, fraction in self.steps:
+            if letter == "B" and moved:
+                groups.append([])
+            moved = letter == "A" or (moved and letter == "O")
+            groups[-1].append((letter, fraction))
+        return [tuple(group) for group in groups]
+
+    @property
+    def forces(self) -> int:
+        """Evaluations of the force in a step."""
+        return len(self.between_forces) - 1
+
+    def turn(self, phase: float) -> tuple[float, float, float, float]:
+        """The matrix ((a, b), (c, d)) of a step without bath for q'' = -q and dt = phase, as (a, b, c, d)."""
+        a, b, c, d = 1.0, 0.0, 0.0, 1.0
+        for letter, fraction in self.steps:
+            if letter == "A":
+                a, b = a + fraction * phase * c, b + fraction * phase * d
+            elif letter == "B":
+                c, d = c - fraction * phase * a, d - fraction * phase * b
+        return a, b, c, d
+
+    @property
+    def stability(self) -> float:
+        """The largest w dt at which a mode of frequency w stays bounded: 2 for VERLET."""
+        steps = range(1, 20_000)
+        return next((k - 1 for k in steps if abs(sum(self.turn(k / 1000)[::3])) > 2 + 1e-9), steps[-1]) / 1000
 
     def __str__(self) -> str:
         return self.name
@@ -94,7 +131,7 @@ def _check_sum(name: str, given: Sequence[float]) -> None:
 def outer(inner: Scheme) -> Scheme:
     """Put half of the bath on each side of a scheme: outer(VERLET) is OBABO. Keeps the scheme's order.
 
-    Raises ValueError where the scheme has a bath already.
+    Raises ValueError where the scheme has a bath already, or momenta ahead of its positions.
     """
     _refuse_bath(inner)
     return replace(inner, name=f"outer({inner.name})", steps=(("O", 0.5), *inner.steps, ("O", 0.5)))
@@ -120,6 +157,11 @@ def middle(inner: Scheme) -> Scheme:
 def _refuse_bath(inner: Scheme) -> None:
     if inner.has_bath:
         raise ValueError(f"scheme {inner.name} has a bath (O) already; start from one without, such as VERLET")
+    if inner.lead:
+        raise ValueError(
+            f"scheme {inner.name} has momenta ahead of its positions, where a bath has no place; take VERLET, "
+            "which has the same positions"
+        )
 
 
 def compose(inner: Scheme, weights: Sequence[float], *, name: str = "", order: int = 2, reference: str = "") -> Scheme:
@@ -131,21 +173,3 @@ def compose(inner: Scheme, weights: Sequence[float], *, name: str = "", order: i
     steps = [(letter, w * c) for w in weights for letter, c in inner.steps]
     merged = tuple((k, sum(c for _, c in same)) for k, same in groupby(steps, key=lambda step: step[0]))
     return Scheme(name or f"compose({inner.name})", merged, order, reference)
-
-
-VERLET = scheme("BAB", name="VERLET", reference="Swope, Andersen, Berens, Wilson, J. Chem. Phys. 76, 637 (1982)")
-
-_XI = 0.1931833275037836
-OMELYAN = scheme(
-    "BABAB", B=(_XI, 1 - 2 * _XI, _XI), name="OMELYAN",
-    reference="McLachlan, SIAM J. Sci. Comput. 16, 151 (1995); Omelyan, Mryglod, Folk, Phys. Rev. E 65, 056706 (2002)",
-)  # fmt: skip
-
-_W = 1 / (2 - 2 ** (1 / 3))
-YOSHIDA4 = compose(
-    VERLET, (_W, 1 - 2 * _W, _W), name="YOSHIDA4", order=4,
-    reference="Yoshida, Phys. Lett. A 150, 262 (1990); Forest, Ruth, Physica D 43, 105 (1990)",
-)  # fmt: skip
-
-BAOAB = scheme("BAOAB", reference="Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34")
-OBABO = scheme("OBABO", reference="Bussi, Parrinello, Phys. Rev. E 75, 056707 (2007)")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from types import FunctionType, MethodType
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value, vmap
 
+from integrators.compiling import Compiled
 from mdnet.priors import mirror
 
 if TYPE_CHECKING:
@@ -33,34 +32,19 @@ class BatchForce:
         self.system = system
         shared = None if system.shares_data else 0
         self._gradient = vmap(grad_and_value(system.mean_loss), in_dims=(0, shared, shared))
-        self._evaluate: Callable[[Tensor, Tensor, Tensor], Evaluation] = self._eager
-        self._compiles = compile
+        self._evaluate: Callable[[Tensor, Tensor, Tensor], Evaluation] = (
+            Compiled(self._eager, "the force") if compile else self._eager
+        )
 
     def __call__(self, q: Tensor) -> Evaluation:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof)."""
-        if self._compiles:
-            return self._first_compiled(q)
         evaluate = self._evaluate if len(q) == self.system.replicas else self._eager
-        with torch.no_grad():  # one grad mode, one compiled graph
+        with torch.no_grad():
             return evaluate(q, self.system.inputs, self.system.targets)
 
     def gradient(self, q: Tensor) -> Tensor:
         """Return dU/dq (replicas, dof), uncompiled and differentiable once more."""
         return -self._eager(q, self.system.inputs, self.system.targets)[1]
-
-    def _first_compiled(self, q: Tensor) -> Evaluation:
-        """Compile at the first call, so that building a system is cheap; fall back to eager once."""
-        self._compiles = False
-        self._evaluate = torch.compile(_own_code(self._eager), fullgraph=True, dynamic=False)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # the compiler's own, of no use to the caller
-                return self(q)
-        except Exception as error:
-            self._evaluate = self._eager
-            reason = " ".join(line.strip() for line in str(error).splitlines()[:2]) or type(error).__name__
-            warnings.warn(f"the force could not be compiled and runs uncompiled: {reason}", stacklevel=3)
-            return self(q)
 
     def _eager(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
         system = self.system
@@ -74,16 +58,3 @@ class BatchForce:
             u = u + 0.5 * (pull * q).sum(-1, dtype=torch.float64)
             f = f - pull
         return u, f if sign is None else f * sign
-
-
-def _own_code(method: Callable[..., Evaluation]) -> Callable[..., Evaluation]:
-    """Copy a bound method with a code object of its own: the compiler allows each code object few graphs."""
-    function = method.__func__  # type: ignore[attr-defined]
-    copy = FunctionType(
-        function.__code__.replace(),
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    return MethodType(copy, method.__self__)  # type: ignore[attr-defined]

@@ -49,6 +49,7 @@ def fingerprint(
     schedule: Mapping[str, Schedule],
     seed: int,
     reporters: Sequence[Any],
+    actions: Sequence[Any],
 ) -> dict[str, str]:
     """Return what must be the same for a resume to continue the same run, each part by its name."""
     return {
@@ -68,6 +69,7 @@ def fingerprint(
         "schedule": str(dict(schedule)),
         "seed": str(seed),
         "reporters": str([(type(r).__name__, r.every) for r in reporters]),
+        "actions": str(list(actions)),
     }
 
 

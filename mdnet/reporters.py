@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
-from integrators import Integrator, Phase, Splitting, kinetic_energy
+from integrators import Integrator, Phase, kinetic_energy
 from mdnet.system import ParticleSystem
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -29,6 +29,13 @@ class Reporter(Protocol):
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Return what is to be written of the phase at this step."""
+
+
+class _Periodic(Protocol):
+    every: int
+
+
+Timed = TypeVar("Timed", bound=_Periodic)
 
 
 class Scalars:
@@ -58,12 +65,11 @@ class Scalars:
             report["set_temperature"] = self.integrator.temperature.flatten().expand(replicas).clone()
         if not self.integrator.has_momenta:
             return report
-        kinetic = kinetic_energy(phase.p, phase.m)
+        kinetic = kinetic_energy(self.integrator.momenta(phase), phase.m)
         report |= {"kinetic_energy": kinetic, "temperature": 2 * kinetic / dof}
-        if isinstance(self.integrator, Splitting):
-            back = self.integrator.scheme.closing_kick * self.integrator.dt
-            half = kinetic_energy(phase.p - back.to(phase.p.dtype) * phase.f, phase.m)
-            report["half_step_temperature"] = 2 * half / dof
+        half = self.integrator.half_step(phase)
+        if half is not None:
+            report["half_step_temperature"] = 2 * kinetic_energy(half, phase.m) / dof
         return report | {"heat": phase.heat.clone(), "conserved": phase.u + kinetic - phase.heat}
 
 
@@ -74,18 +80,19 @@ class Frames:
         self.every, self.velocity, self.force = cadence(every), velocity, force
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
-        """Need nothing.
+        """Remember the integrator.
 
         Raises ValueError where velocities are asked of dynamics without momenta.
         """
         if self.velocity and not integrator.has_momenta:
             raise ValueError(f"velocity=True, but {type(integrator).__name__} has no momenta; leave it out")
+        self.integrator = integrator
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Return the frame."""
         frame = {"position": phase.q.clone()}
         if self.velocity:
-            frame["velocity"] = phase.p / phase.m
+            frame["velocity"] = self.integrator.momenta(phase) / phase.m
         if self.force:
             frame["force"] = phase.f.clone()
         return frame
@@ -193,6 +200,6 @@ def cadence(every: int) -> int:
     return every
 
 
-def due(reporters: Sequence[Reporter], step: int) -> list[Reporter]:
-    """Return the reporters whose turn it is."""
-    return [reporter for reporter in reporters if step % reporter.every == 0]
+def due(several: Sequence[Timed], step: int) -> list[Timed]:
+    """Return the reporters, or actions, whose turn it is."""
+    return [each for each in several if step % each.every == 0]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from integrators import Integrator, Phase
 from mdnet import checkpoint
+from mdnet.actions import Action
 from mdnet.identity import describe, fingerprint
 from mdnet.progress import Bar
 from mdnet.randomness import Stream
@@ -49,6 +50,7 @@ class Simulation:
     Maxwell-Boltzmann momenta at the start, by default the integrator's; at rest where there is none.
     `schedule`: {"temperature": ..., "dt": ...}, see mdnet.schedules. `seed` makes the run. `output`: a new
     folder for trajectory.h5 and the checkpoints. `reporters`: Scalars(10) and Frames(100) unless given.
+    `actions`: what changes the phase between steps, in this order, such as replica exchange.
     `checkpoint_every`: steps between checkpoints, by default about a minute of wall time. `overwrite`: an
     existing run in `output` is replaced. `parameters`: what else the file should remember under /parameters.
 
@@ -69,16 +71,17 @@ class Simulation:
         seed: int = 0,
         output: str | Path | None = None,
         reporters: Sequence[Reporter] = (),
+        actions: Sequence[Action] = (),
         checkpoint_every: int | None = None,
         overwrite: bool = False,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         _warn_if_unbounded(system, integrator)
         self.system, self.integrator = system, integrator
-        self.reporters = tuple(reporters) or (Scalars(10), Frames(100))
+        self.reporters, self.actions = tuple(reporters) or (Scalars(10), Frames(100)), tuple(actions)
         self.output = None if output is None else Path(output)
         self.checkpoint_every, self.overwrite = checkpoint_every, overwrite
-        self.fingerprint = fingerprint(system, integrator, schedule or {}, seed, self.reporters)
+        self.fingerprint = fingerprint(system, integrator, schedule or {}, seed, self.reporters, self.actions)
         self.parameters = describe(system, integrator, schedule or {}, seed) | dict(parameters or {})
         self.step, self.time = 0, 0.0
         self.latest: dict[str, np.ndarray] = {}
@@ -87,6 +90,8 @@ class Simulation:
         self.stream = Stream(seed, system.device)
         with self.stream.active():
             self.phase = self._start(positions, temperature)
+            for action in self.actions:
+                action.start(system, integrator, self.phase)
         for reporter in self.reporters:
             reporter.start(system, integrator)
         self._writer: Writer | None = None
@@ -132,6 +137,8 @@ class Simulation:
             variable.copy_(saved)
         self.step, self.time = state["step"], state["time"]
         self.stream.states = state["random"]
+        for action, saved in zip(self.actions, state["actions"], strict=True):
+            action.load(saved)
         self.scheduler.begin(max(self.step - 1, 0))
         self._written = True
         return self
@@ -157,12 +164,20 @@ class Simulation:
     def _advance(self) -> None:
         self.scheduler(self.step, self.phase)
         self.integrator(self.phase)
-        self.system.fold(self.phase)
+        if (sign := self.system.fold(self.phase.q)) is not None:
+            self.integrator.mirror(self.phase, sign)
         self.step += 1
         self.time += self.scheduler.time_step
+        self._act()
         self._report()
         if self._checkpoint_due():
             self._save()
+
+    def _act(self) -> None:
+        for action in due(self.actions, self.step):
+            self.integrator.sync(self.phase)
+            self._guard()
+            self._write(action(self.step, self.phase))
 
     def _report(self) -> None:
         reporters = due(self.reporters, self.step)
@@ -170,15 +185,18 @@ class Simulation:
             self.integrator.sync(self.phase)
             self._guard()
         for reporter in reporters:
-            values = {k: v.detach().cpu().numpy() for k, v in reporter(self.step, self.phase).items()}
-            frame = {name: values.pop(name) for name in _FRAME if name in values}
-            self.latest.update(values)
-            if self._writer is None:
-                continue
-            if frame:
-                self._writer.frame(self.step, self.time, **frame)
-            for name, value in values.items():
-                self._writer.observable(name, self.step, self.time, value)
+            self._write(reporter(self.step, self.phase))
+
+    def _write(self, report: Mapping[str, Tensor]) -> None:
+        values = {k: v.detach().cpu().numpy() for k, v in report.items()}
+        frame = {name: values.pop(name) for name in _FRAME if name in values}
+        self.latest.update(values)
+        if self._writer is None:
+            return
+        if frame:
+            self._writer.frame(self.step, self.time, **frame)
+        for name, value in values.items():
+            self._writer.observable(name, self.step, self.time, value)
 
     def _guard(self) -> None:
         finite = torch.isfinite(self.phase.u)
@@ -205,7 +223,8 @@ class Simulation:
         self._writer.flush()
         phase = self.phase
         state = {name: getattr(phase, name).cpu() for name in ("q", "p", "f", "u", "heat")}
-        rest = {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}
+        rest: checkpoint.State = {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}
+        rest["actions"] = [{name: x.cpu() for name, x in action.state().items()} for action in self.actions]
         counts = {"step": self.step, "time": self.time, "fingerprint": self.fingerprint}
         checkpoint.save(self.output, state | rest | counts)
 

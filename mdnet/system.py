@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_, vmap
 
-from integrators import Phase
 from mdnet.checks import check_data, check_output, layer_of_failure
 from mdnet.flatten import ParameterTable
 from mdnet.force import BatchForce
@@ -131,13 +130,16 @@ class ParticleSystem:
         """Return the loss () of one replica at q (dof,), differentiable: what the force differentiates."""
         return self.loss(functional_call(self.network, self.table.unflatten(q), (inputs,)), targets)
 
-    def fold(self, phase: Phase) -> None:
-        """Reflect a phase back into the box, in place: the mirror image has the same energy and motion."""
-        if self.walls is not None:
-            folded, sign = mirror(phase.q, self.walls)
-            phase.q.copy_(folded)
-            phase.p.mul_(sign)
-            phase.f.mul_(sign)
+    def fold(self, q: Tensor) -> Tensor | None:
+        """Reflect positions back into the box, in place; None without a box.
+
+        Returns the sign (replicas, dof), -1 where a coordinate was mirrored: there momenta and forces turn round.
+        """
+        if self.walls is None:
+            return None
+        folded, sign = mirror(q, self.walls)
+        q.copy_(folded)
+        return sign
 
     def module(self, q: Tensor) -> nn.Module:
         """Return a copy of the network with the weights q (dof,), for use outside."""

@@ -133,7 +133,7 @@ def test_a_bath_keeps_the_law_of_maxwell(name, dtype):
     temperature = vector(0.5, 1.0, 4.0).repeat_interleave(20_000)[:, None]
     p = maxwell(60_000, temperature).to(dtype)
     for _ in range(3):
-        STOCHASTIC[name](temperature, SIZES)(p, M.to(dtype), (), vector(0.4))
+        (bath := STOCHASTIC[name](temperature, SIZES))(p, M.to(dtype), bath.bath(p), vector(0.4))
     reduced = p.double().square() / (M * temperature)
     for block in reduced.split(20_000):
         assert deviation(block, 1.0) < Z

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thermostats import parameters
+from thermostats import noise, parameters
 
 
 @dataclass(frozen=True, repr=False)
@@ -30,10 +30,10 @@ class Andersen(parameters.Readable):
         object.__setattr__(self, "rate", parameters.rate("rate", rate))
 
     def bath(self, p: Tensor) -> tuple[Tensor, ...]:
-        """Return no variables."""
-        return ()
+        """Return the source of its random numbers."""
+        return (noise.source(p),)
 
     def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
         """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
-        collides = torch.rand_like(p) < -torch.expm1(-self.rate * dt)
-        p.copy_(torch.where(collides, parameters.maxwell(p, m, self.temperature), p))
+        collides = noise.uniform(p, bath[0]) < -torch.expm1(-self.rate * dt)
+        p.copy_(torch.where(collides, parameters.maxwell(p, m, self.temperature, bath[0]), p))

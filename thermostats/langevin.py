@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from thermostats import parameters
+from thermostats import noise, parameters
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,11 +32,11 @@ class Langevin(parameters.Readable):
         object.__setattr__(self, "friction", parameters.rate("friction", friction))
 
     def bath(self, p: Tensor) -> tuple[Tensor, ...]:
-        """Return no variables."""
-        return ()
+        """Return the source of its random numbers."""
+        return (noise.source(p),)
 
     def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
         """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
         decay = self.friction * dt
         p.mul_(torch.exp(-decay).to(p.dtype))
-        p.add_(parameters.maxwell(p, m, -torch.expm1(-2 * decay) * self.temperature))
+        p.add_(parameters.maxwell(p, m, -torch.expm1(-2 * decay) * self.temperature, bath[0]))

@@ -128,6 +128,10 @@ class NoseHooverChain(parameters.Readable):
                 rub = torch.exp(links[k + 1] * (lightness[k + 1] * span / -4))
                 links[k].mul_(rub).add_(push).mul_(rub)
 
+    def rescale(self, bath: tuple[Tensor, ...], factor: Tensor) -> None:
+        """Multiply the chain's momenta by factor (replicas, 1): their law follows the temperature."""
+        bath[0].mul_(factor[..., None])
+
     def energy(self, bath: tuple[Tensor, ...]) -> Tensor:
         """Return sum_k p_k^2/2Q_k + N_f T xi_1 + T sum_{k>1} xi_k of every replica, (replicas,) float64.
 

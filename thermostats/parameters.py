@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from thermostats import noise
+
 
 class Readable:
     """Shows a bath's parameters as plain numbers, exactly: Langevin(temperature=0.1, friction=1.0)."""
@@ -59,6 +61,7 @@ def twice_kinetic(p: Tensor, m: Tensor) -> Tensor:
     return (p.square() / m).sum(-1, keepdim=True, dtype=torch.float64)
 
 
-def maxwell(p: Tensor, m: Tensor, temperature: Tensor) -> Tensor:
-    """Return fresh momenta like p, each normal with variance m T: (replicas, dof)."""
-    return torch.randn_like(p) * torch.sqrt(temperature * m).to(p.dtype)
+def maxwell(p: Tensor, m: Tensor, temperature: Tensor, source: Tensor | None = None) -> Tensor:
+    """Return fresh momenta like p, each normal with variance m T: (replicas, dof); `source` as in noise."""
+    numbers = torch.randn_like(p) if source is None else noise.normal(p, source)
+    return numbers * torch.sqrt(temperature * m).to(p.dtype)

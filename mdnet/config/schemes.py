@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 
-from integrators import BAOAB, OBABO, OMELYAN, VERLET, YOSHIDA4, Scheme, middle, outer, scheme
+from integrators import SCHEMES, Scheme, middle, outer, scheme
 from mdnet.spelling import unknown
 
 BROWNIAN = "brownian"
-_NAMED = {each.name: each for each in (VERLET, OMELYAN, YOSHIDA4, BAOAB, OBABO)}
 _AROUND = {"outer": outer, "middle": middle}
 
 
@@ -20,9 +19,9 @@ def spell(word: str) -> Scheme:
     around = re.fullmatch(r"(\w+)\((\w+)\)", word)
     if around and around[1] in _AROUND:
         return _AROUND[around[1]](spell(around[2]))
-    if word in _NAMED:
-        return _NAMED[word]
+    if word in SCHEMES:
+        return SCHEMES[word]
     if word and set(word) <= set("ABO"):
         return scheme(word)
-    known = [*_NAMED, *(f"outer({name})" for name in ("VERLET", "OMELYAN", "YOSHIDA4")), BROWNIAN]
+    known = [*SCHEMES, *(f"outer({name})" for name in ("VERLET", "OMELYAN", "YOSHIDA4")), BROWNIAN]
     raise ValueError(f"{unknown('scheme', word, known)}, or any palindrome of A, B and O")

@@ -1,0 +1,71 @@
+"""What the methods of motion share: the force, the step size, and what happens at mirrors and at reheating."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from integrators.phase import Force, Phase, time_step
+
+
+class Dynamics:
+    """The base of the integrators: a method adds __call__(phase), which advances a phase by one step in place.
+
+    `force`: q (replicas, dof) -> u (replicas,), f (replicas, dof). `dt`: a number or a (replicas, 1) tensor.
+    A force may be stochastic (a minibatch); it then has an attribute `stochastic` that is true.
+
+    Raises ValueError for a step that is not positive.
+    """
+
+    has_momenta: ClassVar[bool] = True
+
+    def __init__(self, force: Force, dt: float | Tensor) -> None:
+        self.force, self.dt = force, time_step(dt)
+
+    @property
+    def temperature(self) -> Tensor | None:
+        """The set temperature, None where there is none."""
+        return None
+
+    @property
+    def canonical(self) -> bool:
+        """Whether the positions are sampled from exp(-U/T) as dt goes to zero, if the motion is ergodic."""
+        return False
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the force is an estimate from a minibatch, so that phase.u is not the energy."""
+        return bool(getattr(self.force, "stochastic", False))
+
+    def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
+        """Return the phase at q and p (replicas, dof) with masses m (dof,); q and p become its buffers."""
+        self.dt = self.dt.to(q.device)
+        u, f = self.force(q)
+        return Phase(q, p, f, u, m, torch.zeros(len(q), dtype=torch.float64, device=q.device))
+
+    def sync(self, phase: Phase) -> None:
+        """Bring phase.u and phase.f to phase.q where a step does not end with its force; else do nothing."""
+
+    def momenta(self, phase: Phase) -> Tensor:
+        """Return the momenta (replicas, dof) at the time of the positions."""
+        return phase.p
+
+    def half_step(self, phase: Phase) -> Tensor | None:
+        """Return the momenta (replicas, dof) half a step away from the positions; None where there are none."""
+        return None
+
+    def mirror(self, phase: Phase, sign: Tensor) -> None:
+        """Turn what is odd in a coordinate by sign (replicas, dof), +1 or -1: a wall has mirrored the position."""
+        phase.p.mul_(sign)
+        phase.f.mul_(sign)
+
+    def rescale(self, phase: Phase, factor: Tensor) -> None:
+        """Multiply the momenta by factor (replicas, 1): the temperature has changed by its square."""
+        phase.p.mul_(factor.to(phase.p.dtype))
+
+    def _evaluate(self, phase: Phase) -> None:
+        u, f = self.force(phase.q)
+        phase.u.copy_(u)
+        phase.f.copy_(f)
