@@ -48,6 +48,10 @@ class Dynamics:
     def sync(self, phase: Phase) -> None:
         """Bring phase.u and phase.f to phase.q where a step does not end with its force; else do nothing."""
 
+    def strain(self, frequency: Tensor) -> Tensor:
+        """Return dt over the longest stable dt for modes of this frequency (replicas,): above one they blow up."""
+        return frequency * self.dt.flatten().to(frequency.device) / 2
+
     def momenta(self, phase: Phase) -> Tensor:
         """Return the momenta (replicas, dof) at the time of the positions."""
         return phase.p

@@ -74,6 +74,9 @@ class Integrator(Protocol):
     def sync(self, phase: Phase) -> None:
         """Bring phase.u and phase.f to phase.q where a step does not end with its force; else do nothing."""
 
+    def strain(self, frequency: Tensor) -> Tensor:
+        """Return dt over the longest stable dt for modes of this frequency (replicas,): above one they blow up."""
+
     def momenta(self, phase: Phase) -> Tensor:
         """Return the momenta (replicas, dof) at the time of the positions."""
 

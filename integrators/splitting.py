@@ -84,6 +84,10 @@ class Splitting(Dynamics):
         if not self.scheme.ends_with_kick:
             self._evaluate(phase)
 
+    def strain(self, frequency: Tensor) -> Tensor:
+        """Return w dt over the scheme's limit."""
+        return frequency * self.dt.flatten().to(frequency.device) / self.scheme.stability
+
     def momenta(self, phase: Phase) -> Tensor:
         """Return the momenta (replicas, dof) at the time of the positions."""
         return self._back(phase, self.scheme.lead) if self.scheme.lead else phase.p

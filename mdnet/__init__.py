@@ -5,8 +5,10 @@ moves it in a Simulation; reporters fill the file that the package `trajectories
 """
 
 from mdnet import data, networks
+from mdnet.cautions import NonCanonicalWarning, UnboundedWarning
 from mdnet.checkpoint import ResumeError
 from mdnet.priors import Box, GaussianPrior
+from mdnet.recording import OutputExistsError
 from mdnet.reporters import (
     ConfigurationalTemperature,
     Evaluate,
@@ -16,8 +18,9 @@ from mdnet.reporters import (
     accuracy,
     r2,
 )
-from mdnet.schedules import Constant, Cosine, Linear, Staircase, Table
-from mdnet.simulation import DivergenceError, OutputExistsError, Simulation, UnboundedWarning
+from mdnet.schedules import Constant, Cosine, Cyclical, Linear, Staircase, Table
+from mdnet.simulation import Simulation
+from mdnet.stability import DivergenceError
 from mdnet.system import ParticleSystem
 from mdnet.training import minimise
 
@@ -26,11 +29,13 @@ __all__ = [
     "ConfigurationalTemperature",
     "Constant",
     "Cosine",
+    "Cyclical",
     "DivergenceError",
     "Evaluate",
     "Frames",
     "GaussianPrior",
     "Linear",
+    "NonCanonicalWarning",
     "OutputExistsError",
     "ParticleSystem",
     "Predictions",

@@ -14,7 +14,8 @@ from mdnet.system import ParticleSystem
 class Action(Protocol):
     """Acts every `every` steps, after the step and before the reports; phase.u and phase.f are up to date then.
 
-    Its repr names its parameters, for a resume compares it.
+    Its repr names its parameters, for a resume compares it. Where it sets the temperature or dt, it says so in an
+    attribute `sets`, a tuple of these names, which then can have no schedule.
     """
 
     every: int

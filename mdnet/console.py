@@ -12,7 +12,7 @@ from rich.text import Text
 
 import trajectories
 from mdnet.checkpoint import ResumeError
-from mdnet.simulation import DivergenceError
+from mdnet.stability import DivergenceError
 
 _FORESEEN = (ValueError, OSError, ResumeError, DivergenceError, trajectories.TrajectoryError)
 

@@ -23,24 +23,28 @@ class BatchForce:
 
         U(q) = scale mean_loss(q) + sum_i k_i q_i^2/2,      f = -dU/dq
 
-    u is float64, f has the dtype of q. With compile=True the whole is one compiled graph for the system's own
-    number of replicas (others run uncompiled, for each would be compiled anew); where compilation fails (no C++
-    compiler, a graph break) it says so once and goes on without.
+    u is float64, f has the dtype of q. `per_replica`: each replica has data of its own. With compile=True the
+    whole is one compiled graph for the system's own number of replicas (others run uncompiled, for each would be
+    compiled anew); where compilation fails (no C++ compiler, a graph break) it says so once and goes on without.
     """
 
-    def __init__(self, system: ParticleSystem, compile: bool = False) -> None:
+    def __init__(self, system: ParticleSystem, compile: bool = False, *, per_replica: bool) -> None:
         self.system = system
-        shared = None if system.shares_data else 0
-        self._gradient = vmap(grad_and_value(system.mean_loss), in_dims=(0, shared, shared))
+        data = 0 if per_replica else None
+        self._gradient = vmap(grad_and_value(system.mean_loss), in_dims=(0, data, data))
         self._evaluate: Callable[[Tensor, Tensor, Tensor], Evaluation] = (
             Compiled(self._eager, "the force") if compile else self._eager
         )
 
     def __call__(self, q: Tensor) -> Evaluation:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof)."""
+        return self.on(q, self.system.inputs, self.system.targets)
+
+    def on(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
+        """Return u and f at q on data of one's choice, (n, ...), or with per_replica (replicas, n, ...)."""
         evaluate = self._evaluate if len(q) == self.system.replicas else self._eager
         with torch.no_grad():
-            return evaluate(q, self.system.inputs, self.system.targets)
+            return evaluate(q, inputs, targets)
 
     def gradient(self, q: Tensor) -> Tensor:
         """Return dU/dq (replicas, dof), uncompiled and differentiable once more."""

@@ -19,7 +19,11 @@ _LIBRARIES = ("mdnet", "torch", "numpy", "h5py")
 
 
 def describe(
-    system: ParticleSystem, integrator: Integrator, schedule: Mapping[str, Schedule], seed: int
+    system: ParticleSystem,
+    integrator: Integrator,
+    schedule: Mapping[str, Schedule],
+    seed: int,
+    actions: Sequence[Any] = (),
 ) -> dict[str, Any]:
     """Return what the file keeps under /parameters: system, dynamics, seed and library versions."""
     return {
@@ -36,7 +40,10 @@ def describe(
         },
         "dynamics": {
             "integrator": str(integrator),
+            "minibatch": _minibatch(integrator),
+            "canonical": integrator.canonical,
             "schedule": {name: str(value) for name, value in schedule.items()},
+            "actions": [str(action) for action in actions] or None,
             "seed": seed,
         },
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
@@ -66,6 +73,7 @@ def fingerprint(
         "dtype": str(system.dtype),
         "device": system.device.type,
         "integrator": str(integrator),
+        "minibatch": _minibatch(integrator),
         "schedule": str(dict(schedule)),
         "seed": str(seed),
         "reporters": str([(type(r).__name__, r.every) for r in reporters]),
@@ -78,6 +86,10 @@ def digest(tensor: Tensor) -> str:
     contiguous = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
     code = hashlib.sha256(contiguous.numpy().tobytes()).hexdigest()[:12]
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} {code}"
+
+
+def _minibatch(integrator: Integrator) -> str:
+    return str(getattr(integrator, "force", "yes")) if integrator.stochastic else "none"
 
 
 def _name(function: Any) -> str:

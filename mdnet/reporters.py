@@ -47,20 +47,24 @@ class Scalars:
             temperature on the step reads low by design)
         heat from the bath       conserved U + K - heat
 
-    Dynamics without momenta reports U and T only. `every`: steps between reports.
+    Dynamics without momenta reports U and T only. Under a minibatch force U is that of all data, evaluated for the
+    report, and the batch's own is minibatch_energy. `every`: steps between reports.
     """
 
     def __init__(self, every: int = 10) -> None:
         self.every = cadence(every)
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
-        """Remember the integrator, for its temperature and step."""
-        self.integrator = integrator
+        """Remember the system, and the integrator for its temperature and step."""
+        self.system, self.integrator = system, integrator
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Return the energies and temperatures of the phase."""
         replicas, dof = phase.q.shape
-        report = {"potential_energy": phase.u.clone()}
+        potential = self.system.energy(phase.q) if self.integrator.stochastic else phase.u.clone()
+        report = {"potential_energy": potential}
+        if self.integrator.stochastic:
+            report["minibatch_energy"] = phase.u.clone()
         if self.integrator.temperature is not None:
             report["set_temperature"] = self.integrator.temperature.flatten().expand(replicas).clone()
         if not self.integrator.has_momenta:
@@ -70,7 +74,7 @@ class Scalars:
         half = self.integrator.half_step(phase)
         if half is not None:
             report["half_step_temperature"] = 2 * kinetic_energy(half, phase.m) / dof
-        return report | {"heat": phase.heat.clone(), "conserved": phase.u + kinetic - phase.heat}
+        return report | {"heat": phase.heat.clone(), "conserved": potential + kinetic - phase.heat}
 
 
 class Frames:
@@ -138,6 +142,8 @@ class Predictions:
     `per_replica`: the inputs are (replicas, n, ...), each replica's own.
     """
 
+    feeds_ensemble = True
+
     def __init__(self, inputs: Tensor, *, name: str = "test", every: int = 100, per_replica: bool = False) -> None:
         self.every, self.inputs, self.name, self.per_replica = cadence(every), inputs, name, per_replica
 
@@ -164,8 +170,8 @@ class ConfigurationalTemperature:
         self.every, self.probes, self.seed = cadence(every), probes, seed
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
-        """Remember the system."""
-        self.system = system
+        """Remember the system, and whether the phase's force is that of all data."""
+        self.system, self.stochastic = system, integrator.stochastic
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Return |grad U|^2 and the estimate of the Laplacian."""
@@ -176,7 +182,8 @@ class ConfigurationalTemperature:
         product = vjp(self.system.force.gradient, phase.q)[1]  # z -> H z, H being symmetric
         (bends,) = vmap(product)(signs)
         laplacian = (signs * bends).sum(-1, dtype=torch.float64).mean(0)
-        squared = phase.f.square().sum(-1, dtype=torch.float64)
+        force = self.system.force(phase.q)[1] if self.stochastic else phase.f
+        squared = force.square().sum(-1, dtype=torch.float64)
         return {"gradient_squared": squared, "laplacian": laplacian}
 
 

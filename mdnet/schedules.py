@@ -58,9 +58,7 @@ class Staircase:
 
 
 @dataclass(frozen=True)
-class Linear:
-    """From `start` to `stop` along a line over `steps` steps, then constant."""
-
+class _Ramp:
     start: Value
     stop: Value
     steps: int
@@ -68,29 +66,45 @@ class Linear:
     def __post_init__(self) -> None:
         _at_least_one(steps=self.steps)
 
-    def __call__(self, step: int) -> Value:
-        """Return the value at `step`."""
-        return self.start + (self.stop - self.start) * min(step, self.steps) / self.steps
+    def _between(self, fraction: float) -> Value:
+        return self.start + (self.stop - self.start) * fraction
 
 
 @dataclass(frozen=True)
-class Cosine:
+class Linear(_Ramp):
+    """From `start` to `stop` along a line over `steps` steps, then constant."""
+
+    def __call__(self, step: int) -> Value:
+        """Return the value at `step`."""
+        return self._between(min(step, self.steps) / self.steps)
+
+
+@dataclass(frozen=True)
+class Cosine(_Ramp):
     """From `start` to `stop` along half a cosine over `steps` steps, then constant:
 
     value(step) = stop + (start - stop) (1 + cos(pi step/steps))/2
     """
 
-    start: Value
-    stop: Value
-    steps: int
+    def __call__(self, step: int) -> Value:
+        """Return the value at `step`."""
+        return self._between((1 - cos(pi * min(step, self.steps) / self.steps)) / 2)
 
-    def __post_init__(self) -> None:
-        _at_least_one(steps=self.steps)
+
+@dataclass(frozen=True)
+class Cyclical(_Ramp):
+    """From `start` to `stop` along half a cosine over `steps` steps, then from `start` again, and so on:
+
+        value(step) = stop + (start - stop) (1 + cos(pi (step mod steps)/steps))/2
+
+    As a step size it moves a run between modes at the start of each cycle and samples them at its end.
+
+    Reference: Zhang, Li, Zhang, Chen, Wilson, ICLR 2020, Eq. (1).
+    """
 
     def __call__(self, step: int) -> Value:
         """Return the value at `step`."""
-        fraction = (1 + cos(pi * min(step, self.steps) / self.steps)) / 2
-        return self.stop + (self.start - self.stop) * fraction
+        return self._between((1 - cos(pi * (step % self.steps) / self.steps)) / 2)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""The run: the loop over steps, and around it schedules, reports, checkpoints and a soft stop."""
+"""The run: the loop over steps, and around it schedules, actions, reports, checkpoints and a soft stop."""
 
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,32 +14,20 @@ from torch import Tensor
 from integrators import Integrator, Phase
 from mdnet import checkpoint
 from mdnet.actions import Action
+from mdnet.cautions import refuse_conflicts, warn
 from mdnet.identity import describe, fingerprint
 from mdnet.progress import Bar
 from mdnet.randomness import Stream
+from mdnet.recording import Record
 from mdnet.reporters import Frames, Reporter, Scalars, due
 from mdnet.schedules import Schedule, Scheduler
 from mdnet.signals import SoftStop
+from mdnet.stability import DivergenceError, Watch
 from mdnet.system import ParticleSystem
 from thermostats.parameters import maxwell
-from trajectories import Writer
 
 Outcome = Literal["finished", "interrupted", "out of time"]
-TRAJECTORY = "trajectory.h5"
 _GUARD = 100  # steps between two looks for a divergence when no report is due
-_FRAME = ("position", "velocity", "force")
-
-
-class DivergenceError(RuntimeError):
-    """The energy of a replica is no longer a finite number: the time step is too long, or the data are off."""
-
-
-class UnboundedWarning(UserWarning):
-    """There is neither prior nor box, so the weights may drift off instead of reaching an equilibrium."""
-
-
-class OutputExistsError(FileExistsError):
-    """The output folder holds a run already."""
 
 
 class Simulation:
@@ -56,8 +43,9 @@ class Simulation:
 
     n + m steps in two processes equal one run of n + m steps bit for bit on the same machine and versions.
 
-    Warns (UnboundedWarning) at a temperature without prior or box. Raises ValueError for positions of the wrong
-    shape or not finite, and for a bad schedule; see run and resume.
+    Warns at a temperature without prior or box (UnboundedWarning), and where predictions are recorded of dynamics
+    that is not canonical (NonCanonicalWarning). Raises ValueError for positions of the wrong shape or not finite,
+    for a bad schedule, and for a schedule of what an action sets; see run and resume.
     """
 
     def __init__(
@@ -76,15 +64,15 @@ class Simulation:
         overwrite: bool = False,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        _warn_if_unbounded(system, integrator)
         self.system, self.integrator = system, integrator
         self.reporters, self.actions = tuple(reporters) or (Scalars(10), Frames(100)), tuple(actions)
-        self.output = None if output is None else Path(output)
-        self.checkpoint_every, self.overwrite = checkpoint_every, overwrite
+        self.output, self.checkpoint_every = None if output is None else Path(output), checkpoint_every
+        warn(system, integrator, self.reporters)
+        refuse_conflicts(schedule or {}, self.actions)
         self.fingerprint = fingerprint(system, integrator, schedule or {}, seed, self.reporters, self.actions)
-        self.parameters = describe(system, integrator, schedule or {}, seed) | dict(parameters or {})
+        described = describe(system, integrator, schedule or {}, seed, self.actions) | dict(parameters or {})
+        self.record = Record(self.output, system, described, overwrite=overwrite)
         self.step, self.time = 0, 0.0
-        self.latest: dict[str, np.ndarray] = {}
         self.scheduler = Scheduler(schedule or {}, integrator)
         self.scheduler.begin(0)
         self.stream = Stream(seed, system.device)
@@ -94,8 +82,12 @@ class Simulation:
                 action.start(system, integrator, self.phase)
         for reporter in self.reporters:
             reporter.start(system, integrator)
-        self._writer: Writer | None = None
-        self._written = False  # whether the output folder belongs to this run
+        self._watch: Watch | None = Watch(system, integrator, self.phase)
+
+    @property
+    def latest(self) -> dict[str, np.ndarray]:
+        """The values that were reported last, by name."""
+        return self.record.latest
 
     def run(self, steps: int, *, wall_clock: float | None = None, progress: bool = True) -> Outcome:
         """Advance by `steps` steps, or until `wall_clock` seconds are over, Ctrl-C or SIGTERM; then checkpoint.
@@ -119,7 +111,7 @@ class Simulation:
                         break
                 self._save()
             finally:
-                self._close()
+                self.record.close()
         return outcome if self.step < goal else "finished"
 
     def resume(self) -> Simulation:
@@ -140,7 +132,7 @@ class Simulation:
         for action, saved in zip(self.actions, state["actions"], strict=True):
             action.load(saved)
         self.scheduler.begin(max(self.step - 1, 0))
-        self._written = True
+        self.record.begun, self._watch = True, None
         return self
 
     def _start(self, positions: Tensor | None, temperature: float | Tensor | None) -> Phase:
@@ -167,6 +159,8 @@ class Simulation:
         if (sign := self.system.fold(self.phase.q)) is not None:
             self.integrator.mirror(self.phase, sign)
         self.step += 1
+        if self._watch is not None and not self._watch(self.step, self.phase):
+            self._watch = None
         self.time += self.scheduler.time_step
         self._act()
         self._report()
@@ -177,7 +171,7 @@ class Simulation:
         for action in due(self.actions, self.step):
             self.integrator.sync(self.phase)
             self._guard()
-            self._write(action(self.step, self.phase))
+            self.record.write(self.step, self.time, action(self.step, self.phase))
 
     def _report(self) -> None:
         reporters = due(self.reporters, self.step)
@@ -185,23 +179,14 @@ class Simulation:
             self.integrator.sync(self.phase)
             self._guard()
         for reporter in reporters:
-            self._write(reporter(self.step, self.phase))
-
-    def _write(self, report: Mapping[str, Tensor]) -> None:
-        values = {k: v.detach().cpu().numpy() for k, v in report.items()}
-        frame = {name: values.pop(name) for name in _FRAME if name in values}
-        self.latest.update(values)
-        if self._writer is None:
-            return
-        if frame:
-            self._writer.frame(self.step, self.time, **frame)
-        for name, value in values.items():
-            self._writer.observable(name, self.step, self.time, value)
+            self.record.write(self.step, self.time, reporter(self.step, self.phase))
 
     def _guard(self) -> None:
         finite = torch.isfinite(self.phase.u)
         if finite.all():
             return
+        if self._watch is not None:
+            self._watch.confirm(self.step)
         lost = (~finite).nonzero().flatten().tolist()
         raise DivergenceError(
             f"the energy of replica {lost[0]} ({len(lost)} of {len(finite)} replicas) was not finite at step "
@@ -218,67 +203,18 @@ class Simulation:
 
     def _save(self) -> None:
         self._saved = time.monotonic()
-        if self.output is None or self._writer is None:
-            return
-        self._writer.flush()
         phase = self.phase
-        state = {name: getattr(phase, name).cpu() for name in ("q", "p", "f", "u", "heat")}
-        rest: checkpoint.State = {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}
-        rest["actions"] = [{name: x.cpu() for name, x in action.state().items()} for action in self.actions]
-        counts = {"step": self.step, "time": self.time, "fingerprint": self.fingerprint}
-        checkpoint.save(self.output, state | rest | counts)
+        state: checkpoint.State = {name: getattr(phase, name).cpu() for name in ("q", "p", "f", "u", "heat")}
+        state |= {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}
+        state["actions"] = [{name: x.cpu() for name, x in action.state().items()} for action in self.actions]
+        state |= {"step": self.step, "time": self.time, "fingerprint": self.fingerprint}
+        self.record.save(state)
 
     def _open(self) -> None:
         """Open the file; a run's first opening also reports and checkpoints its starting point."""
         self._saved = time.monotonic()
-        if self.output is None:
-            if not self._written:
-                self._written = True
-                self._report()
-            return
-        path = self.output / TRAJECTORY
-        if self._written:
-            self._writer = Writer.resume(path, self.step)
-            return
-        self._claim(path)
-        system = self.system
-        self._writer = Writer.create(
-            path, table=system.table.entries, replicas=system.replicas, masses=system.masses.cpu().numpy(),
-            dtype=str(system.dtype).removeprefix("torch."), parameters=self.parameters,
-        )  # fmt: skip
-        self._written = True
-        self._report()
-        self._save()
-
-    def _claim(self, path: Path) -> None:
-        assert self.output is not None
-        if not self.overwrite:
-            refuse_existing(self.output)
-        self.output.mkdir(parents=True, exist_ok=True)
-        for file in (path, *checkpoint.found(self.output)):
-            file.unlink(missing_ok=True)
-
-    def _close(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
-
-def refuse_existing(output: Path) -> None:
-    """Raise OutputExistsError where a folder holds a run: worth asking before long preparations."""
-    if (output / TRAJECTORY).exists() or checkpoint.found(output):
-        raise OutputExistsError(
-            f"{output} holds a run already; continue it with resume() (--resume), replace it with "
-            "overwrite=True (--force), or choose another folder"
-        )
-
-
-def _warn_if_unbounded(system: ParticleSystem, integrator: Integrator) -> None:
-    bounded = system.walls is not None or (system.stiffness is not None and bool((system.stiffness > 0).all()))
-    if integrator.temperature is not None and not bounded:
-        warnings.warn(
-            "there is no prior and no box: where the loss has flat directions or an infimum at infinity, no "
-            "equilibrium exists and the weights drift; give the system prior=md.GaussianPrior(...) or md.Box(...)",
-            UnboundedWarning,
-            stacklevel=3,
-        )
+        first = not self.record.begun
+        self.record.open(self.step)
+        if first:
+            self._report()
+            self._save()

@@ -12,6 +12,7 @@ from torch.func import functional_call, replace_all_batch_norm_modules_, vmap
 from mdnet.checks import check_data, check_output, layer_of_failure
 from mdnet.flatten import ParameterTable
 from mdnet.force import BatchForce
+from mdnet.minibatch import MinibatchForce
 from mdnet.priors import Box, Prior, mirror
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -66,7 +67,8 @@ class ParticleSystem:
         check_data(inputs, targets, index, replicas)
         self.shares_data = index is None
         self.inputs, self.targets = self._data(inputs, index), self._data(targets, index)
-        self.force = BatchForce(self, compile=compile)
+        self.compile = compile
+        self.force = BatchForce(self, compile=compile, per_replica=not self.shares_data)
         self._try()
 
     @property
@@ -83,6 +85,14 @@ class ParticleSystem:
         """Return U(q), (replicas,) float64, at q (replicas, dof)."""
         with torch.no_grad():
             return self.force(q)[0]
+
+    def minibatch(self, size: int, *, replace: bool = True, shared: bool = False) -> MinibatchForce:
+        """Return the force on `size` rows drawn anew at every call, an unbiased estimate of the force on all.
+
+        `replace`: with replacement; without, the rows of one batch differ. `shared`: one batch for all replicas.
+        Raises ValueError for a size below one, or above the number of rows without replacement.
+        """
+        return MinibatchForce(self, size, replace=replace, shared=shared)
 
     def positions(self, seed: int | None = None) -> Tensor:
         """Return starting positions (replicas, dof): the network's own weights in every replica.

@@ -134,10 +134,11 @@ def test_velocities_of_overdamped_dynamics_are_refused():
 def test_divergence_stops_and_keeps_what_was_written(tmp_path):
     system = make_system(prior=md.GaussianPrior({"0": 1.0, "2": 1e-4}))
     simulation = make(system, dt=0.5, output=tmp_path / "run", reporters=[md.Scalars(1), md.Frames(1)])
-    with pytest.raises(md.DivergenceError, match=r"replica \d.*smaller dt"):
+    with pytest.raises(md.DivergenceError, match=r"dt = 0.5 is unstable: .* w = .*Take half"):
         simulation.run(2000, progress=False)
+    assert simulation.step <= 10  # told from the first steps
     with trajectories.open(tmp_path / "run") as run:
-        assert len(run.steps) > 10
+        assert len(run.steps) >= 1
         assert np.isfinite(np.asarray(run.observables["potential_energy"].values)).all()
 
 

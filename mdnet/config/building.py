@@ -17,8 +17,9 @@ from mdnet.config.schemes import spell
 from mdnet.config.sections import Data, RunFile
 from mdnet.config.values import tensor
 from mdnet.data import DataSet, Split, Stack, label_noise, load, split, stack
+from mdnet.recording import refuse_existing
 from mdnet.reporters import METRICS, Evaluate, Frames, Predictions, Reporter, Scalars
-from mdnet.simulation import Simulation, refuse_existing
+from mdnet.simulation import Simulation
 from mdnet.system import Loss, ParticleSystem
 from mdnet.training import minimise
 

@@ -10,7 +10,7 @@ from integrators import Thermostat
 from mdnet.config.options import Choice, Options
 from mdnet.networks import NETWORKS
 from mdnet.priors import Box, GaussianPrior
-from mdnet.schedules import Constant, Cosine, Linear, Staircase, Table
+from mdnet.schedules import Constant, Cosine, Cyclical, Linear, Staircase, Table
 
 THERMOSTATS = {
     "langevin": thermostats.Langevin,
@@ -21,7 +21,14 @@ THERMOSTATS = {
     "none": thermostats.NoBath,
 }
 PRIORS = {"gaussian": GaussianPrior, "box": Box}
-SCHEDULES = {"constant": Constant, "staircase": Staircase, "linear": Linear, "cosine": Cosine, "table": Table}
+SCHEDULES = {
+    "constant": Constant,
+    "staircase": Staircase,
+    "linear": Linear,
+    "cosine": Cosine,
+    "cyclical": Cyclical,
+    "table": Table,
+}
 
 Network = Annotated[Options, Choice("name", NETWORKS, leave=frozenset({"inputs", "outputs"}))]
 Bath = Annotated[Options | None, Choice("name", THERMOSTATS, leave=frozenset({"sizes"}))]

@@ -28,6 +28,7 @@ from integrators import VERLET, Splitting, outer
 from mdnet.data import Stack
 from mdnet.experiments import claims, results
 from mdnet.experiments.results import Check, Comparison
+from mdnet.recording import refuse_existing
 from mdnet.system import Loss
 from thermostats import Langevin, NoseHooverChain
 
@@ -112,7 +113,7 @@ def reproduce(
     problem, runs = PROBLEMS[name], ensembles(name, out)
     if not overwrite:
         for run in runs:
-            md.simulation.refuse_existing(run.folder)
+            refuse_existing(run.folder)
     data = prepare(problem, seeds=seeds, seed=seed)
     network = md.networks.mlp(data.inputs.shape[-1], outputs(problem, data), problem.hidden)
     comparison = Comparison(data.test[1].numpy(), problem.metric)
