@@ -1,4 +1,4 @@
-"""Overdamped Langevin dynamics by the method of Leimkuhler and Matthews."""
+"""Overdamped Langevin dynamics: what its methods share, and the method of Leimkuhler and Matthews."""
 
 from __future__ import annotations
 
@@ -8,22 +8,18 @@ import torch
 from torch import Tensor
 
 from integrators.dynamics import Dynamics
-from integrators.phase import Force, Phase, per_replica
+from integrators.parameters import checked
+from integrators.phase import Force, Phase
 
 
-class Brownian(Dynamics):
-    """Overdamped Langevin dynamics, m gamma dq = f dt + sqrt(2 m gamma T) dW, with averaged noise:
+class Overdamped(Dynamics):
+    """The base of the methods for m gamma dq = f dt + sqrt(2 m gamma T) dW; a method adds __call__(phase).
 
-        q_{n+1} = q_n + dt f(q_n)/(m gamma) + sqrt(T dt/(2 m gamma)) (R_n + R_{n+1})
-
-    It is the limit of strong friction of BAOAB; averages over positions are of second order in dt, where
-    Euler-Maruyama's are of first. It costs one force a step. R_n sqrt(m T) is kept in phase.p: a fresh
-    Maxwell-Boltzmann momentum at every step, so a kinetic temperature would say nothing and none is reported.
+    It keeps noise R sqrt(m T) in phase.p: a fresh Maxwell-Boltzmann momentum at every step, so a kinetic
+    temperature would say nothing and none is reported.
 
     Parameters: `force`; `dt`; `temperature` >= 0 and `friction` gamma > 0 (1/time), each a number or a
     (replicas, 1) tensor. Raises ValueError outside these ranges.
-
-    Reference: Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34, Eq. (15).
     """
 
     has_momenta: ClassVar[bool] = False
@@ -32,12 +28,8 @@ class Brownian(Dynamics):
         self, force: Force, dt: float | Tensor, *, temperature: float | Tensor, friction: float | Tensor = 1.0
     ) -> None:
         super().__init__(force, dt)
-        self._temperature = per_replica("temperature", temperature)
-        self.friction = per_replica("friction", friction)
-        if not (torch.isfinite(self._temperature) & (self._temperature >= 0)).all():
-            raise ValueError(f"temperature = {temperature} must be finite and not negative")
-        if not (torch.isfinite(self.friction) & (self.friction > 0)).all():
-            raise ValueError(f"friction = {friction} must be finite and positive in overdamped dynamics")
+        self._temperature = checked("temperature", temperature, lambda x: x >= 0, "not negative")
+        self.friction = checked("friction", friction, lambda x: x > 0, "positive in overdamped dynamics")
 
     @property
     def temperature(self) -> Tensor:
@@ -56,21 +48,42 @@ class Brownian(Dynamics):
         self._draw(phase)
         return phase
 
-    def __call__(self, phase: Phase) -> None:
-        """Advance phase by one step, in place."""
-        dtype = phase.q.dtype
-        hop = (torch.sqrt(self.dt / (2 * self.friction)) / phase.m).to(dtype)
-        phase.q.addcmul_(phase.f, (self.dt / (self.friction * phase.m)).to(dtype))
-        phase.q.addcmul_(phase.p, hop)
-        self._draw(phase)
-        phase.q.addcmul_(phase.p, hop)
-        self._evaluate(phase)
+    def strain(self, frequency: Tensor) -> Tensor:
+        """Return w^2 dt/(2 gamma) (replicas,): a mode is multiplied by 1 - w^2 dt/gamma in every step."""
+        return frequency.square() * (self.dt / self.friction).flatten().to(frequency.device) / 2
+
+    def _drift(self, phase: Phase) -> None:
+        phase.q.addcmul_(phase.f, (self.dt / (self.friction * phase.m)).to(phase.q.dtype))
 
     def _draw(self, phase: Phase) -> None:
         phase.p.normal_().mul_(torch.sqrt(self.temperature * phase.m).to(phase.p.dtype))
 
     def __repr__(self) -> str:
         return (
-            f"Brownian(dt={self.dt.tolist()}, temperature={self.temperature.tolist()}, "
+            f"{type(self).__name__}(dt={self.dt.tolist()}, temperature={self.temperature.tolist()}, "
             f"friction={self.friction.tolist()})"
         )
+
+
+class Brownian(Overdamped):
+    """Overdamped Langevin dynamics, m gamma dq = f dt + sqrt(2 m gamma T) dW, with averaged noise:
+
+        q_{n+1} = q_n + dt f(q_n)/(m gamma) + sqrt(T dt/(2 m gamma)) (R_n + R_{n+1})
+
+    It is the limit of strong friction of BAOAB; averages over positions are of second order in dt, where
+    EulerMaruyama's are of first. It costs one force a step. R_n sqrt(m T) is kept in phase.p.
+
+    Parameters: `force`; `dt`; `temperature` >= 0 and `friction` gamma > 0 (1/time), each a number or a
+    (replicas, 1) tensor. Raises ValueError outside these ranges.
+
+    Reference: Leimkuhler, Matthews, Appl. Math. Res. Express 2013, 34, Eq. (15).
+    """
+
+    def __call__(self, phase: Phase) -> None:
+        """Advance phase by one step, in place."""
+        hop = (torch.sqrt(self.dt / (2 * self.friction)) / phase.m).to(phase.q.dtype)
+        self._drift(phase)
+        phase.q.addcmul_(phase.p, hop)
+        self._draw(phase)
+        phase.q.addcmul_(phase.p, hop)
+        self._evaluate(phase)

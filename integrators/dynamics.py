@@ -20,6 +20,7 @@ class Dynamics:
     """
 
     has_momenta: ClassVar[bool] = True
+    substeps: int = 1  # steps of dt in one call
 
     def __init__(self, force: Force, dt: float | Tensor) -> None:
         self.force, self.dt = force, time_step(dt)
@@ -60,6 +61,10 @@ class Dynamics:
         """Return the momenta (replicas, dof) half a step away from the positions; None where there are none."""
         return None
 
+    def observables(self, phase: Phase) -> dict[str, Tensor]:
+        """Return what a method has to report of itself by name, each (replicas,); nothing by default."""
+        return {}
+
     def mirror(self, phase: Phase, sign: Tensor) -> None:
         """Turn what is odd in a coordinate by sign (replicas, dof), +1 or -1: a wall has mirrored the position."""
         phase.p.mul_(sign)
@@ -68,6 +73,11 @@ class Dynamics:
     def rescale(self, phase: Phase, factor: Tensor) -> None:
         """Multiply the momenta by factor (replicas, 1): the temperature has changed by its square."""
         phase.p.mul_(factor.to(phase.p.dtype))
+
+    def select(self, phase: Phase, rows: Tensor) -> None:
+        """Put replica r where replica rows[r] is, rows (replicas,), with its momenta, force and energy; heat stays."""
+        for tensor in (phase.q, phase.p, phase.f, phase.u):
+            tensor.copy_(tensor[rows])
 
     def _evaluate(self, phase: Phase) -> None:
         u, f = self.force(phase.q)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -39,15 +39,22 @@ class Thermostat(Protocol):
     # Where it applies a thermostat also has
     #   temperature: Tensor                 the set temperature, () or (replicas, 1) float64, changed in place
     #   canonical: ClassVar[bool]           whether it samples exp(-(U + K)/T)
+    #   compensates: bool                   whether it removes the heat that a noisy force brings
     #   energy(bath) -> Tensor              (replicas,) in closed form: the energy it took, -heat
+    #   reverse(bath) -> None               turns its own momenta round, where it is reversible in time
     #   mirror(bath, sign) -> None          turns what is odd in a coordinate by sign (replicas, dof)
+    #   select(bath, rows) -> None          puts the variables of replica rows[r] where replica r is, where replicas
+    #                                       are not their first dimension
     #   rescale(bath, factor) -> None       brings its own momenta to a temperature factor^2 as high, (replicas, 1)
+    #   select(bath, rows) -> None          copies the variables of replica rows[r] to replica r, rows (replicas,);
+    #                                       without it, floating ones of shape (replicas, n, ...) are copied
 
 
 class Integrator(Protocol):
     """What the loop needs of a method; methods without momenta and without a thermostat satisfy it too."""
 
     dt: Tensor  # () or (replicas, 1) float64, changed in place by schedules
+    substeps: int  # steps of dt in one call
 
     @property
     def temperature(self) -> Tensor | None:
@@ -83,11 +90,17 @@ class Integrator(Protocol):
     def half_step(self, phase: Phase) -> Tensor | None:
         """Return the momenta (replicas, dof) half a step away from the positions; None where there are none."""
 
+    def observables(self, phase: Phase) -> dict[str, Tensor]:
+        """Return what a method has to report of itself by name, each (replicas,)."""
+
     def mirror(self, phase: Phase, sign: Tensor) -> None:
         """Turn what is odd in a coordinate by sign (replicas, dof), +1 or -1: a wall has mirrored the position."""
 
     def rescale(self, phase: Phase, factor: Tensor) -> None:
         """Multiply the momenta by factor (replicas, 1): the temperature has changed by its square."""
+
+    def select(self, phase: Phase, rows: Tensor) -> None:
+        """Put replica r where replica rows[r] is, rows (replicas,), with all that moves; phase.heat stays."""
 
 
 def kinetic_energy(p: Tensor, m: Tensor) -> Tensor:
@@ -117,12 +130,27 @@ def per_replica(name: str, value: float | Tensor) -> Tensor:
 T = TypeVar("T")
 
 
-def place(thermostat: T, device: torch.device) -> T:
-    """Return the thermostat with its tensors on `device` (itself where they are there already)."""
-    fields = {name: value for name, value in vars(thermostat).items() if isinstance(value, Tensor)}
-    if all(value.device == device for value in fields.values()):
+def place(thermostat: T, device: torch.device, moved: dict[int, Tensor] | None = None) -> T:
+    """Return the thermostat with its tensors on `device` (itself where they are there already).
+
+    Baths that it holds in a tuple follow; a tensor that several of them share they share there too, by `moved`.
+    """
+    moved = {} if moved is None else moved
+    fields = vars(thermostat)
+    there = {name: _place(value, device, moved) for name, value in fields.items()}
+    changed = {name: value for name, value in there.items() if value is not fields[name]}
+    if not changed:
         return thermostat
     placed = copy.copy(thermostat)
-    for name, value in fields.items():
-        object.__setattr__(placed, name, value.to(device))
+    for name, value in changed.items():
+        object.__setattr__(placed, name, value)
     return placed
+
+
+def _place(value: Any, device: torch.device, moved: dict[int, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return moved.setdefault(id(value), value if value.device == device else value.to(device))
+    if isinstance(value, tuple) and any(hasattr(one, "bath") for one in value):
+        placed = tuple(place(one, device, moved) for one in value)
+        return value if all(a is b for a, b in zip(placed, value, strict=True)) else placed
+    return value

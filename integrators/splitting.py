@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from integrators.compiling import Compiled
 from integrators.dynamics import Dynamics
-from integrators.phase import Force, Phase, Thermostat, kinetic_energy, place
+from integrators.phase import Force, Phase, Thermostat, place
 from integrators.schemes import Scheme, Steps
 
 
@@ -110,6 +111,16 @@ class Splitting(Dynamics):
         if scale := getattr(self.thermostat, "rescale", None):
             scale(phase.bath, factor)
 
+    def select(self, phase: Phase, rows: Tensor) -> None:
+        """Put replica r where replica rows[r] is, rows (replicas,), with the thermostat's variables."""
+        super().select(phase, rows)
+        if pick := getattr(self.thermostat, "select", None):
+            pick(phase.bath, rows)
+            return
+        for variable in phase.bath:
+            if variable.is_floating_point() and variable.ndim > 1 and len(variable) == len(rows):
+                variable.copy_(variable[rows])
+
     def _segment(self, compile: bool) -> Callable[[Steps, Phase], None]:
         if not compile:
             return self._act
@@ -121,18 +132,20 @@ class Splitting(Dynamics):
             if letter == "A":
                 phase.q.addcmul_(phase.p, (dt / phase.m).to(phase.q.dtype))
             elif letter == "B":
-                self._kick(phase, dt)
+                self.kick(phase, dt)
             else:
                 self._exchange_heat(phase, dt)
 
-    def _kick(self, phase: Phase, dt: Tensor) -> None:
+    def kick(self, phase: Phase, dt: Tensor) -> None:
+        """Let the force act on the momenta for the time dt, in place."""
         phase.p.addcmul_(phase.f, dt.to(phase.p.dtype))
 
     def _exchange_heat(self, phase: Phase, dt: Tensor) -> None:
         assert self.thermostat is not None
-        before = kinetic_energy(phase.p, phase.m)
+        before = phase.p.clone()
         self.thermostat(phase.p, phase.m, phase.bath, dt)
-        phase.heat.add_(kinetic_energy(phase.p, phase.m) - before)
+        gained = (phase.p - before) * (phase.p + before) / phase.m  # of 2K: no difference of large sums
+        phase.heat.add_(0.5 * gained.sum(-1, dtype=torch.float64))
 
     def _back(self, phase: Phase, fraction: float) -> Tensor:
         return phase.p - (fraction * self.dt).to(phase.p.dtype) * phase.f

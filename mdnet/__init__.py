@@ -5,6 +5,7 @@ moves it in a Simulation; reporters fill the file that the package `trajectories
 """
 
 from mdnet import data, networks
+from mdnet.adaptation import AdaptStep
 from mdnet.cautions import NonCanonicalWarning, UnboundedWarning
 from mdnet.checkpoint import ResumeError
 from mdnet.priors import Box, GaussianPrior
@@ -22,9 +23,11 @@ from mdnet.schedules import Constant, Cosine, Cyclical, Linear, Staircase, Table
 from mdnet.simulation import Simulation
 from mdnet.stability import DivergenceError
 from mdnet.system import ParticleSystem
+from mdnet.tempering import PopulationAnnealing, ReplicaExchange, SimulatedTempering, from_pilot, geometric
 from mdnet.training import minimise
 
 __all__ = [
+    "AdaptStep",
     "Box",
     "ConfigurationalTemperature",
     "Constant",
@@ -38,15 +41,20 @@ __all__ = [
     "NonCanonicalWarning",
     "OutputExistsError",
     "ParticleSystem",
+    "PopulationAnnealing",
     "Predictions",
+    "ReplicaExchange",
     "ResumeError",
     "Scalars",
+    "SimulatedTempering",
     "Simulation",
     "Staircase",
     "Table",
     "UnboundedWarning",
     "accuracy",
     "data",
+    "from_pilot",
+    "geometric",
     "minimise",
     "networks",
     "r2",

@@ -18,7 +18,9 @@ class Action(Protocol):
     attribute `sets`, a tuple of these names, which then can have no schedule.
     """
 
-    every: int
+    @property
+    def every(self) -> int:
+        """Steps between two calls."""
 
     def start(self, system: ParticleSystem, integrator: Integrator, phase: Phase) -> None:
         """Learn what is simulated, once, before the first step; raises ValueError where it does not fit."""

@@ -41,7 +41,10 @@ def warn(system: ParticleSystem, integrator: Integrator, reporters: Sequence[Rep
 
 
 def refuse_conflicts(schedule: Mapping[str, Schedule], actions: Sequence[Action]) -> None:
-    """Raise ValueError where a schedule and an action set the same thing."""
+    """Raise ValueError where a schedule and an action set the same thing, or two actions do."""
+    setters = dict.fromkeys(schedule, "a schedule")
     for action in actions:
-        for name in set(getattr(action, "sets", ())) & set(schedule):
-            raise ValueError(f"{name} is set by {type(action).__name__}, so it cannot have a schedule too; drop one")
+        for name in getattr(action, "sets", ()):
+            if name in setters:
+                raise ValueError(f"{name} is set by {type(action).__name__} and by {setters[name]}; drop one of them")
+            setters[name] = type(action).__name__

@@ -12,6 +12,8 @@ import typer
 
 import trajectories
 from mdnet import config
+from mdnet.commands.compare import compare
+from mdnet.commands.validate import validate
 from mdnet.console import errors_told, say
 from mdnet.experiments import commands
 from mdnet.simulation import Simulation
@@ -26,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(commands.app, name="reproduce")
+app.command()(validate)
+app.command()(compare)
 
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: run.steps=1000.")]
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or trajectory.h5 files.")]

@@ -46,6 +46,7 @@ def describe(
             "actions": [str(action) for action in actions] or None,
             "seed": seed,
         },
+        "tempering": next((_ladder(action) for action in actions if hasattr(action, "ladder")), None),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
     }
 
@@ -90,6 +91,11 @@ def digest(tensor: Tensor) -> str:
 
 def _minibatch(integrator: Integrator) -> str:
     return str(getattr(integrator, "force", "yes")) if integrator.stochastic else "none"
+
+
+def _ladder(action: Any) -> dict[str, Any]:
+    """The method and its parameters, the ladder among them: what trajectories.tempering reads."""
+    return {"method": type(action).__name__, **action.settings}
 
 
 def _name(function: Any) -> str:

@@ -32,7 +32,8 @@ class Reporter(Protocol):
 
 
 class _Periodic(Protocol):
-    every: int
+    @property
+    def every(self) -> int: ...
 
 
 Timed = TypeVar("Timed", bound=_Periodic)
@@ -47,8 +48,8 @@ class Scalars:
             temperature on the step reads low by design)
         heat from the bath       conserved U + K - heat
 
-    Dynamics without momenta reports U and T only. Under a minibatch force U is that of all data, evaluated for the
-    report, and the batch's own is minibatch_energy. `every`: steps between reports.
+    Dynamics without momenta reports U and T only; HMC also acceptance and energy_error. Under a minibatch force U is
+    that of all data, evaluated for the report, and the batch's own is minibatch_energy. `every`: steps between reports.
     """
 
     def __init__(self, every: int = 10) -> None:
@@ -67,6 +68,7 @@ class Scalars:
             report["minibatch_energy"] = phase.u.clone()
         if self.integrator.temperature is not None:
             report["set_temperature"] = self.integrator.temperature.flatten().expand(replicas).clone()
+        report |= {name: value.clone() for name, value in self.integrator.observables(phase).items()}
         if not self.integrator.has_momenta:
             return report
         kinetic = kinetic_energy(self.integrator.momenta(phase), phase.m)

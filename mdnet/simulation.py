@@ -161,7 +161,7 @@ class Simulation:
         self.step += 1
         if self._watch is not None and not self._watch(self.step, self.phase):
             self._watch = None
-        self.time += self.scheduler.time_step
+        self.time += self.scheduler.time_step * self.integrator.substeps
         self._act()
         self._report()
         if self._checkpoint_due():

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, replace_all_batch_norm_modules_, vmap
 
+from integrators import Force
 from mdnet.checks import check_data, check_output, layer_of_failure
 from mdnet.flatten import ParameterTable
 from mdnet.force import BatchForce
 from mdnet.minibatch import MinibatchForce
+from mdnet.partial import PriorForce, Rest, SubsetForce
 from mdnet.priors import Box, Prior, mirror
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -93,6 +95,14 @@ class ParticleSystem:
         Raises ValueError for a size below one, or above the number of rows without replacement.
         """
         return MinibatchForce(self, size, replace=replace, shared=shared)
+
+    def split(self, rows: Tensor | None = None) -> tuple[Force, Force]:
+        """Return the force in two parts, fast and slow, for MultipleTimeSteps.
+
+        Fast is the prior; with `rows` (n',) of the data it is prior and mean loss over these. Slow is the rest.
+        """
+        fast: Force = PriorForce(self) if rows is None else SubsetForce(self, rows)
+        return fast, Rest(self.force, fast)
 
     def positions(self, seed: int | None = None) -> Tensor:
         """Return starting positions (replicas, dof): the network's own weights in every replica.

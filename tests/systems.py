@@ -6,45 +6,98 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from math import e, pi, sqrt
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from integrators import BAOAB, OBABO, OMELYAN, VERLET, YOSHIDA4, Scheme, Splitting, middle, outer
+from integrators import (
+    ABOBA,
+    BAOAB,
+    BLANES_MOAN,
+    OABAO,
+    OBABO,
+    OMELYAN,
+    POSITION_VERLET,
+    SUZUKI4,
+    VERLET,
+    YOSHIDA4,
+    YOSHIDA6,
+    Scheme,
+    Splitting,
+    middle,
+    outer,
+)
 from mdnet.priors import GaussianPrior
 from mdnet.system import ParticleSystem
-from thermostats import Andersen, Bussi, Langevin, NoseHooverChain
+from thermostats import (
+    GJF,
+    AdaptiveLangevin,
+    Andersen,
+    Bussi,
+    Langevin,
+    NoseHooverChain,
+    NoseHooverLangevin,
+    Several,
+    optimal_sampling,
+)
 
 Z = 5.0  # the gate, in standard errors from independent replicas
 SIZES = (1, 2, 3)  # parameters of each "layer"
-NVE = {s.name: s for s in (VERLET, OMELYAN, YOSHIDA4)}
-SCHEMES = {s.name: s for s in (BAOAB, OBABO, outer(OMELYAN), outer(YOSHIDA4), middle(YOSHIDA4))}
+NVE = {s.name: s for s in (VERLET, POSITION_VERLET, OMELYAN, YOSHIDA4, SUZUKI4, BLANES_MOAN, YOSHIDA6)}
+SCHEMES = {s.name: s for s in (BAOAB, OBABO, ABOBA, OABAO, outer(OMELYAN), outer(YOSHIDA4), middle(YOSHIDA4))}
 
 
 def _chain(tau=1.0, order=3, **group):
     return lambda temperature, sizes: NoseHooverChain(temperature, tau, links=3, order=order, **group)
 
 
-LOCAL = {  # baths that reach every parameter by itself
+def _adaptive(group):
+    return lambda temperature, sizes: AdaptiveLangevin(temperature, friction=1.0, tau=1.0, group=group)
+
+
+def _mixed(temperature, sizes):
+    """The three layers in three baths; where there is one parameter, one bath."""
+    baths = Langevin(temperature, friction=1.0), GJF(temperature, friction=1.0), Andersen(temperature, rate=1.0)
+    return Several(baths[: len(sizes)], sizes)
+
+
+KEEPING = {  # baths that reach every parameter by itself, and keep Maxwell's law exactly at any dt
     "Langevin": lambda temperature, sizes: Langevin(temperature, friction=1.0),
     "Andersen": lambda temperature, sizes: Andersen(temperature, rate=1.0),
-    "massive": _chain(group="massive"),
+    "Andersen all": lambda temperature, sizes: Andersen(temperature, rate=1.0, group="all"),
+    "GJF": lambda temperature, sizes: GJF(temperature, friction=1.0),
+    "coloured": lambda temperature, sizes: optimal_sampling(temperature, slowest=0.3, fastest=3.0),
+    "Several": _mixed,
 }
-STOCHASTIC = {
-    "Langevin": LOCAL["Langevin"],
-    "Andersen": LOCAL["Andersen"],
-    "Bussi": lambda temperature, sizes: Bussi(temperature, tau=0.5),
+ADAPTIVE = {  # keep it as dt goes to zero
+    "adaptive global": _adaptive("global"),
+    "adaptive massive": _adaptive("massive"),
+    "NHL massive": lambda temperature, sizes: NoseHooverLangevin(temperature, 1.0, friction=1.0, group="massive"),
 }
+LOCAL = KEEPING | ADAPTIVE | {"massive": _chain(group="massive")}
+STOCHASTIC = KEEPING | {"Bussi": lambda temperature, sizes: Bussi(temperature, tau=0.5)}
 CHAINS = {
     "global": _chain(tau=0.5, order=5),  # one slow chain would leave the modes apart for long
     "layer": lambda temperature, sizes: _chain(group="layer", sizes=sizes)(temperature, sizes),
     "massive": LOCAL["massive"],
 }
-THERMOSTATS = STOCHASTIC | CHAINS
-PAIRS = [(scheme, bath) for bath in THERMOSTATS for scheme in SCHEMES]
-LOCAL_PAIRS = [(scheme, bath) for scheme, bath in PAIRS if bath in LOCAL]
+COLLECTIVE = {  # leave it to the motion to mix the modes
+    "NHL global": lambda temperature, sizes: NoseHooverLangevin(temperature, 0.5, friction=1.0),
+    "NHL layer": lambda temperature, sizes: NoseHooverLangevin(temperature, 0.5, 1.0, group="layer", sizes=sizes),
+}
+THERMOSTATS = STOCHASTIC | CHAINS | ADAPTIVE | COLLECTIVE
+
+
+def thinned(schemes, baths, every_scheme=("Langevin", "massive"), every_bath=("BAOAB", "OBABO")):
+    """All pairs of names; slow are those where neither the bath nor the scheme is one that goes with all."""
+    return [
+        pytest.param(s, b, marks=() if b in every_scheme or s in every_bath else pytest.mark.slow, id=f"{s}-{b}")
+        for b in baths
+        for s in schemes
+    ]
 
 
 def vector(*values: float) -> Tensor:
@@ -129,6 +182,19 @@ MODES = Lattice(vector(0.4, 1.8, 0.5, 1.0, -1.0, -2.0), vector(0.0, 0.0, 0.5, 1.
 COUPLED = Lattice(_K / 2, torch.full((6,), 0.2, dtype=torch.float64), _M, b=0.5, g=3.0)
 FREE = Lattice(torch.zeros(6, dtype=torch.float64), torch.zeros(6, dtype=torch.float64), _M)
 SYSTEMS = {"harmonic": HARMONIC, "modes": MODES, "coupled": COUPLED}
+
+
+@dataclass(frozen=True, eq=False)
+class Noisy:
+    """The force of a system with normal noise of the standard deviation s (dof,), drawn afresh at each call."""
+
+    system: Lattice
+    s: Tensor
+    stochastic: ClassVar[bool] = True
+
+    def __call__(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        u, f = self.system(q)
+        return u, f + self.s * torch.randn_like(f)
 
 
 def discrete_variance(scheme: Scheme, k: Tensor, m: Tensor, dt: float, temperature: float) -> tuple[Tensor, Tensor]:
@@ -238,6 +304,7 @@ def sample(scheme, force, dt, bath, q: Tensor, p: Tensor, m: Tensor, *, burn: in
     for step in range(1, burn + frames * every + 1):
         engine(phase)
         if step > burn and (step - burn) % every == 0:
+            engine.sync(phase)
             kept.append([x.double().clone() for x in (phase.q, phase.p, witness.p, phase.f, phase.u)])
     return Frames(*(torch.stack(x) for x in zip(*kept, strict=True)))
 

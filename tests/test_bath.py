@@ -1,19 +1,35 @@
 """Law: a bath acts for a time span exactly: it composes, books its energy, and knows its limits."""
 
+from math import log
+
 import pytest
 import torch
-from systems import COUPLED, SIZES, STOCHASTIC, THERMOSTATS, Z, deviation, slopes, vector
+from systems import ADAPTIVE, CHAINS, COLLECTIVE, COUPLED, SIZES, STOCHASTIC, THERMOSTATS, Z, deviation, slopes, vector
 
 from integrators import BAOAB, Splitting, kinetic_energy, outer
 from integrators import VERLET as verlet
-from thermostats import Andersen, Berendsen, Bussi, Langevin, NoBath, NoseHooverChain
+from thermostats import (
+    GJF,
+    Andersen,
+    Berendsen,
+    Bussi,
+    Decoherence,
+    Langevin,
+    NoBath,
+    NoseHooverChain,
+    VelocityRescaling,
+)
 
 M = COUPLED.m
 GROUPS = {"global": {}, "layer": {"group": "layer", "sizes": SIZES}, "massive": {"group": "massive"}}
 ALL = THERMOSTATS | {
     "Berendsen": lambda temperature, sizes: Berendsen(temperature, tau=0.5),
+    "VelocityRescaling": lambda temperature, sizes: VelocityRescaling(temperature),
+    "Decoherence": lambda temperature, sizes: Decoherence(length=2.0),
     "NoBath": lambda temperature, sizes: NoBath(),
 }
+COLDLESS = CHAINS | ADAPTIVE | COLLECTIVE  # their masses vanish at T = 0
+HEATED = [name for name in ALL if name not in ("Decoherence", "NoBath")]
 
 
 def maxwell(replicas, temperature=1.0, m=M):
@@ -143,8 +159,14 @@ def test_a_bath_keeps_the_law_of_maxwell(name, dtype):
 
 @pytest.mark.parametrize(
     ("bath", "factor"),
-    [(Langevin(0.0, 0.7), -0.7), (Bussi(0.0, 0.8), -0.5 / 0.8), (Berendsen(0.0, 0.8), -0.5 / 0.8)],
-    ids=["Langevin", "Bussi", "Berendsen"],
+    [
+        (Langevin(0.0, 0.7), -0.7),
+        (GJF(0.0, 0.7), log((1 - 0.315) / (1 + 0.315)) / 0.9),
+        (Bussi(0.0, 0.8), -0.5 / 0.8),
+        (Berendsen(0.0, 0.8), -0.5 / 0.8),
+        (VelocityRescaling(0.0), -float("inf")),
+    ],
+    ids=lambda value: type(value).__name__,
 )
 def test_at_zero_temperature_a_bath_only_cools(bath, factor):
     start = maxwell(16)
@@ -157,7 +179,7 @@ def test_at_zero_temperature_a_collision_stops_a_particle():
     assert deviation((p == 0).double(), 1 - torch.exp(vector(-0.7 * 0.9))) < Z
 
 
-@pytest.mark.parametrize(("name", "temperature"), [(n, t) for n in ALL for t in (0.0, 1.0) if t or n not in GROUPS])
+@pytest.mark.parametrize(("name", "temperature"), [(n, t) for n in ALL for t in (0.0, 1.0) if t or n not in COLDLESS])
 @pytest.mark.parametrize("dof", [1, 6])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_zero_momenta_do_no_harm(name, dof, dtype, temperature):
@@ -184,7 +206,7 @@ def test_a_bath_acts_in_place(name):
     assert not torch.equal(before, phase.p)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name != "NoBath"])
+@pytest.mark.parametrize("name", HEATED)
 def test_a_schedule_changes_the_temperature_in_place(name):
     engine = Splitting(BAOAB, COUPLED, 0.05, ALL[name](1.0, SIZES))
     phase = engine.start(torch.zeros(256, 6, dtype=torch.float64), maxwell(256, 0.01), M)
@@ -198,7 +220,7 @@ def test_a_schedule_changes_the_temperature_in_place(name):
     assert kinetic_energy(phase.p, M).mean() > 4 * cold
 
 
-@pytest.mark.parametrize("name", ["Berendsen", *GROUPS])
+@pytest.mark.parametrize("name", ["Berendsen", "VelocityRescaling", *GROUPS])
 def test_a_deterministic_bath_treats_replicas_apart(name):
     temperature, start = vector(0.5, 1.0, 4.0)[:, None], maxwell(3)
     together, _ = act(ALL[name](temperature, SIZES), start, 0.3)

@@ -9,8 +9,9 @@ import torch
 
 import mdnet as md
 from mdnet import config
-from mdnet.config.choices import PRIORS, SCHEDULES, THERMOSTATS
+from mdnet.config.choices import METHODS, PRIORS, SCHEDULES, TEMPERING, THERMOSTATS
 from mdnet.config.schemes import spell
+from thermostats import GLE
 
 PLAIN = """
 [network]
@@ -78,17 +79,26 @@ def test_the_example_is_valid_and_says_all():
 
 
 @pytest.mark.parametrize("name", THERMOSTATS)
+@pytest.mark.filterwarnings("ignore:predictions are recorded")
 def test_every_thermostat_can_be_named(file, name):
     options = {
         "langevin": "temperature=0.1, friction=1.0",
+        "gjf": "temperature=0.1, friction=1.0",
+        "gle-optimal": "temperature=0.1, slowest=0.1, fastest=10.0",
+        "gle-delta": "temperature=0.1, frequency=1.0, width=0.1, friction=1.0",
+        "nose-hoover-langevin": "temperature=0.1, tau=1.0, friction=1.0",
+        "adaptive-langevin": "temperature=0.1, tau=1.0, friction=1.0, group='layer'",
+        "rescaling": "temperature=0.1",
+        "decoherence": "length=1.0",
         "nose-hoover-chain": "temperature=0.1, tau=1.0, group='layer'",
         "bussi": "temperature=0.1, tau=1.0",
-        "andersen": "temperature=0.1, rate=1.0",
+        "andersen": "temperature=0.1, rate=1.0, group='all'",
         "berendsen": "temperature=0.1, tau=1.0",
         "none": "",
     }[name]
     simulation = built(file, f"thermostat={{name='{name}', {options}}}".replace(", }", "}"))
-    assert isinstance(simulation.integrator.thermostat, THERMOSTATS[name])
+    kind = GLE if name.startswith("gle-") else THERMOSTATS[name]
+    assert isinstance(simulation.integrator.thermostat, kind)
 
 
 @pytest.mark.parametrize("kind", SCHEDULES)
@@ -98,6 +108,7 @@ def test_every_schedule_can_be_named(file, kind):
         "staircase": "start=0, stop=0.2, stages=2, every=5",
         "linear": "start=0.0, stop=0.2, steps=10",
         "cosine": "start=0.0, stop=0.2, steps=10",
+        "cyclical": "start=0.2, stop=0.0, steps=10",
         "table": "steps=[0, 10], values=[0.0, 0.2]",
     }[kind]
     simulation = built(file, f"schedule.temperature={{kind='{kind}', {options}}}")
@@ -118,13 +129,55 @@ def test_schemes_are_spelt(file, word):
     assert integrator.scheme.has_bath
 
 
-def test_brownian_dynamics_has_its_bath_in_the_integrator(tmp_path):
-    file = tmp_path / "brownian.toml"
-    text = PLAIN[: PLAIN.index("[thermostat]")] + PLAIN[PLAIN.index("[run]") :]
-    file.write_text(text.replace("BAOAB", "brownian").replace("dt = 0.01", "dt = 0.01\ntemperature = 0.1"))
-    simulation = built(file, "integrator.friction=2.0", "system.prior={kind='gaussian'}")
-    assert simulation.integrator.friction.item() == 2.0
-    torch.testing.assert_close(simulation.system.stiffness, torch.full((13,), 0.1))
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore:predictions are recorded")
+def test_every_method_can_be_named(tmp_path, method):
+    options = {
+        "splitting": "scheme='VERLET'",
+        "brownian": "temperature=0.1, friction=2.0",
+        "euler-maruyama": "temperature=0.1, friction=2.0",
+        "isokinetic": "scheme='OMELYAN', temperature=0.1",
+        "hmc": "temperature=0.1, steps=3, scheme='OMELYAN'",
+        "mala": "temperature=0.1",
+        "sgd": "momentum=0.9, radius='start'",
+    }[method]
+    file = tmp_path / "own.toml"
+    file.write_text(PLAIN[: PLAIN.index("[thermostat]")] + PLAIN[PLAIN.index("[run]") :])
+    run = [f"integrator={{method='{method}', dt=0.01, {options}}}"]
+    warm = method not in ("splitting", "sgd")
+    simulation = built(file, *run, *(["system.prior={kind='gaussian'}"] if warm else []))
+    assert isinstance(simulation.integrator, METHODS[method])
+    if warm:
+        torch.testing.assert_close(simulation.system.stiffness, torch.full((13,), 0.1))
+    runfile = config.load(file, run)
+    assert config.load(config.store(runfile, tmp_path / "again")) == runfile
+
+
+@pytest.mark.filterwarnings("ignore:predictions are recorded")
+def test_a_minibatch_takes_the_place_of_all_data(file):
+    force = built(file, "minibatch.size=5", "minibatch.replace=false").integrator.force
+    assert (force.size, force.replace, force.shared) == (5, False, False)
+
+
+@pytest.mark.parametrize("kind", TEMPERING)
+def test_every_tempering_can_be_named(file, kind):
+    options = {
+        "replica-exchange": "ladder={low=0.1, high=0.4, rungs=3}, every=5, tempered='loss'",
+        "simulated-tempering": "ladder=[0.1, 0.2, 0.4], every=5, learn=100",
+        "population-annealing": "temperatures=[0.4, 0.2, 0.1], every=5",
+    }[kind]
+    words = ["thermostat={name='langevin', friction=1.0}", f"tempering={{kind='{kind}', {options}}}",
+             "system.replicas=6", "system.prior={kind='gaussian'}"]  # fmt: skip
+    simulation = built(file, *words)
+    assert isinstance(simulation.actions[0], TEMPERING[kind])
+    assert simulation.integrator.temperature.shape == (6, 1)
+    assert simulation.system.stiffness.min().item() == pytest.approx(0.1)  # that of the lowest temperature
+    assert simulation.run(20, progress=False) == "finished"
+
+
+def test_a_step_can_be_adapted(file):
+    (action,) = built(file, "adapt.steps=100", "adapt.error=0.1").actions
+    assert repr(action) == "AdaptStep(steps=100, every=10, error=0.1, acceptance=0.8)"
 
 
 def test_numbers_may_differ_by_replica(file):
@@ -201,9 +254,24 @@ WRONG = {
     "[integrator] scheme word 'BAO' is not a palindrome": "integrator.scheme=BAO",
     "[integrator] dt = -0.1 is not a positive, finite time step": "integrator.dt=-0.1",
     "[integrator] dt = 'fast' must be a finite number": "integrator.dt=fast",
-    "[integrator] temperature is for brownian dynamics": "integrator.temperature=0.1",
-    "[integrator] temperature is missing; brownian": "integrator.scheme=brownian",
-    "[thermostat] brownian dynamics has its bath built in": "integrator={scheme='brownian', dt=0.1, temperature=1}",
+    "[integrator] scheme = 5 must be the name of a scheme": "integrator.scheme=5",
+    "[integrator] unknown key 'temperature'; known: dt, method, scheme": "integrator.temperature=0.1",
+    "[integrator] unknown method 'brownan'; did you mean 'brownian'?": "integrator.method=brownan",
+    "[integrator] temperature is missing": "integrator={method='brownian', dt=0.1}",
+    "[integrator] steps = 0: a proposal takes": "integrator={method='hmc', dt=0.1, temperature=1, steps=0}",
+    "[integrator] radius = 'begin' must be a positive number, or 'start'":
+        "integrator={method='sgd', dt=0.1, radius='begin'}",
+    "[integrator] scheme LEAPFROG has momenta ahead":
+        "integrator={method='isokinetic', scheme='LEAPFROG', dt=0.1, temperature=1}",
+    "[thermostat] the method brownian goes without one": "integrator={method='brownian', dt=0.1, temperature=1}",
+    "[minibatch] size = 0 must be 1 or more": "minibatch.size=0",
+    "[adapt] steps = 5 and every = 10: an adaptation": "adapt.steps=5",
+    "[tempering] unknown kind 'replica-exchang'; did you mean 'replica-exchange'?":
+        "tempering.kind='replica-exchang'",
+    "[tempering] ladder = 3 must be a list of temperatures, or {": "tempering={kind='replica-exchange', ladder=3}",
+    "[thermostat] temperature is set by the ladder in [tempering]":
+        "tempering={kind='replica-exchange', ladder=[0.1, 0.2]}",
+    "[thermostat] temperature is missing": "thermostat={name='langevin', friction=1.0}",
     "[thermostat] temperature = -0.1 must be finite and not negative": "thermostat.temperature=-0.1",
     "[thermostat] temperature = True must be a finite number": "thermostat.temperature=true",
     "[thermostat] temperature = [0.1, 'a'] must be a finite number, or a list": "thermostat.temperature=[0.1, 'a']",
@@ -241,6 +309,7 @@ def test_all_errors_are_told_at_once(file):
     assert len(str(caught.value).splitlines()) == 5
 
 
+@pytest.mark.filterwarnings("ignore:predictions are recorded")
 def test_a_thermostat_is_asked_for_where_the_scheme_has_a_bath(tmp_path):
     file = tmp_path / "bathless.toml"
     file.write_text(PLAIN[: PLAIN.index("[thermostat]")] + PLAIN[PLAIN.index("[run]") :])

@@ -11,7 +11,20 @@ from torch.nn import functional
 import mdnet as md
 import trajectories
 from integrators import BAOAB, OBABO, OMELYAN, VERLET, Brownian, Splitting, outer
-from thermostats import Andersen, Berendsen, Bussi, Langevin, NoBath, NoseHooverChain
+from thermostats import (
+    GJF,
+    AdaptiveLangevin,
+    Andersen,
+    Berendsen,
+    Bussi,
+    Langevin,
+    NoBath,
+    NoseHooverChain,
+    NoseHooverLangevin,
+    Several,
+    VelocityRescaling,
+    optimal_sampling,
+)
 
 REPLICAS = 3
 BATHS = {
@@ -22,6 +35,13 @@ BATHS = {
     "massive chains": lambda sizes: NoseHooverChain(temperature=0.1, tau=0.5, group="massive"),
     "bussi": lambda sizes: Bussi(temperature=0.1, tau=0.5),
     "andersen": lambda sizes: Andersen(temperature=0.1, rate=1.0),
+    "all together": lambda sizes: Andersen(temperature=0.1, rate=1.0, group="all"),
+    "gjf": lambda sizes: GJF(temperature=0.1, friction=1.0),
+    "coloured": lambda sizes: optimal_sampling(temperature=0.1, slowest=0.1, fastest=10.0),
+    "nose-hoover-langevin": lambda sizes: NoseHooverLangevin(temperature=0.1, tau=0.5, friction=1.0),
+    "adaptive": lambda sizes: AdaptiveLangevin(0.1, friction=1.0, tau=0.5, group="layer", sizes=sizes),
+    "several": lambda sizes: Several([Langevin(0.1, 1.0), NoseHooverChain(0.1, 0.5)], [sizes[0], sum(sizes[1:])]),
+    "rescaling": lambda sizes: VelocityRescaling(temperature=0.1),
     "berendsen": lambda sizes: Berendsen(temperature=0.1, tau=0.5),
 }
 

@@ -1,4 +1,4 @@
-"""Law: an unstable step is told from the first steps, with the frequency that makes it so, and a stable one never is."""
+"""Law: an unstable step is told from the first steps, with the frequency behind it, and a stable one never is."""
 
 import pytest
 import torch

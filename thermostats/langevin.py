@@ -38,5 +38,5 @@ class Langevin(parameters.Readable):
     def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
         """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
         decay = self.friction * dt
-        p.mul_(torch.exp(-decay).to(p.dtype))
+        p.addcmul_(p, torch.expm1(-decay).to(p.dtype))  # the small difference is what must not be rounded
         p.add_(parameters.maxwell(p, m, -torch.expm1(-2 * decay) * self.temperature, bath[0]))

@@ -80,7 +80,7 @@ def _rotate(word: Tensor, bits: int) -> Tensor:
 
 
 def _unit(word: Tensor, dtype: torch.dtype) -> Tensor:
-    """Map int32 words to (0, 1): 24 bits in float32, 32 in float64, at the middles of their cells."""
+    """Map int32 words to (0, 1): 23 bits in float32, 32 in float64, at the middles of their cells, without rounding."""
     if dtype == torch.float64:
         return (word.to(dtype) + (2.0**31 + 0.5)) * 2.0**-32
-    return ((word >> 8) & 0xFFFFFF).to(dtype) * 2.0**-24 + 2.0**-25
+    return (((word >> 9) & 0x7FFFFF).to(dtype) + 0.5) * 2.0**-23

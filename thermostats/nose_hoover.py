@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from thermostats import parameters
+from thermostats import groups, parameters
 
 _x3 = 1 / (2 - 2 ** (1 / 3))
 _x5 = 1 / (4 - 4 ** (1 / 3))
@@ -24,7 +24,7 @@ SUZUKI_YOSHIDA: dict[int, tuple[float, ...]] = {
 
 
 @dataclass(frozen=True, repr=False)
-class NoseHooverChain(parameters.Readable):
+class NoseHooverChain(groups.Grouped):
     """A chain of heat-bath variables xi_k with momenta p_k rubs against the particles:
 
         dp = -(p_1/Q_1) p dt        dxi_k = (p_k/Q_k) dt
@@ -63,19 +63,15 @@ class NoseHooverChain(parameters.Readable):
         links: int = 3,
         substeps: int = 1,
         order: int = 3,
-        group: Literal["global", "layer", "massive"] = "global",
+        group: groups.Group = "global",
         sizes: Sequence[int] = (),
     ) -> None:
-        _check(links, substeps, order, group, sizes)
-        target, period = parameters.temperature(temperature), parameters.time("tau", tau)
-        if not (target > 0).all():
-            raise ValueError(
-                f"temperature = {temperature}: the chain's masses Q = N_f T tau^2 vanish at T = 0; give the "
-                "target temperature, and let a schedule start from zero"
-            )
+        _check(links, substeps, order)
+        groups.check(group, sizes)
+        target, period, inertia = groups.inertia("chain", temperature, tau)
         values = {"links": links, "substeps": substeps, "order": order, "group": group, "sizes": tuple(sizes)}
         tensors = {"temperature": target, "tau": period}
-        for name, value in (tensors | values | {"inertia": target * period**2}).items():
+        for name, value in (tensors | values | {"inertia": inertia}).items():
             object.__setattr__(self, name, value)
 
     def bath(self, p: Tensor) -> tuple[Tensor, ...]:
@@ -83,18 +79,14 @@ class NoseHooverChain(parameters.Readable):
 
         Raises ValueError where `sizes` do not add up to the number of parameters.
         """
-        dof = p.shape[-1]
-        sizes = {"global": (dof,), "layer": self.sizes, "massive": (1,) * dof}[self.group]
-        if sum(sizes) != dof:
-            raise ValueError(f"sizes = {self.sizes} add up to {sum(sizes)}, but there are {dof} parameters")
-        counts = torch.tensor(sizes, dtype=torch.float64, device=p.device)
-        momenta = p.new_zeros((len(p), len(sizes), self.links), dtype=torch.float64)
+        counts = self.counts(p)
+        momenta = p.new_zeros((len(p), len(counts), self.links), dtype=torch.float64)
         return momenta, torch.zeros_like(momenta), counts
 
     def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
         """Let the chain act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
         momenta, positions, counts = bath
-        doubled = self._twice_kinetic(p, m)  # (replicas, groups)
+        doubled = self.twice_kinetic(p, m)  # (replicas, groups)
         links, angles = momenta.unbind(-1), positions.unbind(-1)  # views, each (replicas, groups)
         lightness = [1 / (counts * self.inertia), *[1 / self.inertia] * (self.links - 1)]  # 1/Q_k
         thermal = [counts * self.temperature, *[self.temperature] * (self.links - 1)]  # N_f T, T, ...
@@ -106,7 +98,7 @@ class NoseHooverChain(parameters.Readable):
                 angle.addcmul_(link, light * span)
             doubled.mul_(torch.exp(links[0] * (-2 * lightness[0] * span)))
             self._kick(range(self.links), links, doubled, lightness, thermal, span)
-        p.mul_(self._spread(torch.exp(start - angles[0]).to(p.dtype)))
+        p.mul_(self.spread(torch.exp(start - angles[0]).to(p.dtype)))
 
     def _kick(
         self,
@@ -128,6 +120,10 @@ class NoseHooverChain(parameters.Readable):
                 rub = torch.exp(links[k + 1] * (lightness[k + 1] * span / -4))
                 links[k].mul_(rub).add_(push).mul_(rub)
 
+    def reverse(self, bath: tuple[Tensor, ...]) -> None:
+        """Turn the chain's momenta round: with those of the particles turned too, it runs back in time."""
+        bath[0].neg_()
+
     def rescale(self, bath: tuple[Tensor, ...], factor: Tensor) -> None:
         """Multiply the chain's momenta by factor (replicas, 1): their law follows the temperature."""
         bath[0].mul_(factor[..., None])
@@ -144,31 +140,11 @@ class NoseHooverChain(parameters.Readable):
         thermal[..., 0] *= counts
         return (momenta.square() / (2 * masses) + self.temperature[..., None] * thermal).sum((-1, -2))
 
-    def _twice_kinetic(self, p: Tensor, m: Tensor) -> Tensor:
-        if self.group == "global":
-            return parameters.twice_kinetic(p, m)
-        each = p.double().square() / m
-        if self.group == "massive":
-            return each
-        return torch.stack([layer.sum(-1) for layer in torch.split(each, list(self.sizes), -1)], -1)
 
-    def _spread(self, factor: Tensor) -> Tensor:
-        if self.group != "layer":
-            return factor
-        return torch.cat([f.expand(-1, n) for f, n in zip(torch.split(factor, 1, -1), self.sizes, strict=True)], -1)
-
-
-def _check(links: int, substeps: int, order: int, group: str, sizes: Sequence[int]) -> None:
+def _check(links: int, substeps: int, order: int) -> None:
     if links < 1:
         raise ValueError(f"links = {links}: a Nose-Hoover chain has one link or more; 3 to 5 are usual")
     if substeps < 1:
         raise ValueError(f"substeps = {substeps} must be one or more")
     if order not in SUZUKI_YOSHIDA:
         raise ValueError(f"order = {order} is no Suzuki-Yoshida factorisation; allowed are {list(SUZUKI_YOSHIDA)}")
-    if group not in ("global", "layer", "massive"):
-        raise ValueError(f"group = {group!r} is unknown; allowed are 'global', 'layer' and 'massive'")
-    if (group == "layer") != bool(sizes):
-        raise ValueError(
-            f"group = {group!r} with sizes = {tuple(sizes)}: give the sizes of the parameter tensors with "
-            "group='layer', as in sizes=system.sizes, and only then"
-        )

@@ -43,7 +43,12 @@ def time(name: str, value: Value) -> Tensor:
     return _read(name, value, lowest="positive")
 
 
-def _read(name: str, value: Value, *, lowest: str) -> Tensor:
+def length(name: str, value: Value) -> Tensor:
+    """Return a length > 0, which may be infinite, as a new float64 tensor; raises ValueError else."""
+    return _read(name, value, lowest="positive", finite=False)
+
+
+def _read(name: str, value: Value, *, lowest: str, finite: bool = True) -> Tensor:
     tensor = torch.as_tensor(value, dtype=torch.float64).clone()
     if tensor.ndim != 0 and (tensor.ndim != 2 or tensor.shape[1] != 1):
         raise ValueError(
@@ -51,8 +56,8 @@ def _read(name: str, value: Value, *, lowest: str) -> Tensor:
             f"differ by replica: torch.tensor(values)[:, None]"
         )
     allowed = tensor > 0 if lowest == "positive" else tensor >= 0
-    if not (allowed & torch.isfinite(tensor)).all():
-        raise ValueError(f"{name} = {value} must be finite and {lowest}")
+    if not (allowed & (torch.isfinite(tensor) | (not finite))).all():
+        raise ValueError(f"{name} = {value} must be {'finite and ' if finite else ''}{lowest}")
     return tensor
 
 

@@ -2,13 +2,13 @@
 
     with trajectories.Writer.create("run/trajectory.h5", ...) as writer: ...     # append frames and observables
     with trajectories.open("run") as run: run.positions[-1]                      # read them lazily
-    trajectories.statistics, .thermodynamics, .entropy, .ensemble                # numbers with error bars
+    trajectories.statistics, .thermodynamics, .entropy, .ensemble, .tempering    # numbers with error bars
     trajectories.report.write(["run"], "report.html")                            # pictures
 
 Nothing here imports torch, or the simulator.
 """
 
-from trajectories import ensemble, entropy, info, report, statistics, thermodynamics
+from trajectories import annealing, ensemble, entropy, info, report, statistics, tempering, thermodynamics
 from trajectories.errors import (
     AlreadyExists,
     InUse,
@@ -32,11 +32,13 @@ __all__ = [
     "TrajectoryError",
     "WriteFailed",
     "Writer",
+    "annealing",
     "ensemble",
     "entropy",
     "info",
     "open",
     "report",
     "statistics",
+    "tempering",
     "thermodynamics",
 ]

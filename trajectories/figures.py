@@ -20,7 +20,7 @@ _VARIABLES = {
     BLUE: "blue", VERMILLION: "vermillion", GREEN: "green", PURPLE: "purple", INK: "ink", FAINT: "faint"
 }  # fmt: skip
 _POINTS = 400  # most points a curve is drawn with
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
     "axes.spines.top": False,
@@ -62,7 +62,7 @@ def render(draw: Callable[..., None], name: str, *, panels: int = 1, share_x: bo
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": name}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
         figure = Figure(figsize=(5.4, 3.3 if panels == 1 else 4.6), layout="constrained")
         draw(*figure.subplots(panels, 1, squeeze=False, sharex=share_x).ravel())
         figure.patch.set_visible(False)
@@ -73,10 +73,10 @@ def render(draw: Callable[..., None], name: str, *, panels: int = 1, share_x: bo
                     axis.set_major_formatter("{x:.4g}")
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return _for_page(text.getvalue(), name)
+    return for_page(text.getvalue(), name)
 
 
-def _for_page(svg: str, name: str) -> str:
+def for_page(svg: str, name: str) -> str:
     """Keep only the svg element, let it scale, and put CSS variables in place of colours."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)

@@ -9,7 +9,7 @@ from typing import Any
 from trajectories import info
 from trajectories import parameters as settings
 from trajectories.errors import NotATrajectory, TrajectoryError
-from trajectories.figures import Missing, Picture
+from trajectories.figures import Missing, Picture, for_page
 from trajectories.reader import Trajectory
 
 RESULTS = "results.json"
@@ -22,7 +22,8 @@ def write(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -
 
     Args:
         runs: run folders or .h5 files. A folder's ``results.json`` is shown first: {"title": text, "columns": [text],
-            "rows": [[...]], "checks": [{"name", "expectation", "measured", "verdict"}], "notes": [text]}; all optional.
+            "rows": [[...]], "checks": [{"name", "expectation", "measured", "verdict"}], "notes": [text],
+            "figures": [{"title", "file": an .svg in the folder, "caption"}]}; all optional.
         out: the .html file, or a folder in which ``report.html`` is written.
 
     A figure whose data were not recorded is replaced by the reason. Images are inline SVG; the page asks nothing of
@@ -57,7 +58,7 @@ def _section(path: Path) -> dict[str, Any]:
     try:
         with Trajectory(path) as run:
             section["name"] = folder.resolve().name if run.path.name == "trajectory.h5" else run.path.name
-            section["figures"] = [_figure(title, draw, run) for title, draw in _drawn().items()]
+            section["figures"] = [_figure(title, draw, run) for title, draw in _drawn(run).items()]
             section["parameters"] = {
                 name: settings.shorten(value) for name, value in settings.flatten(run.parameters).items()
             }
@@ -65,12 +66,25 @@ def _section(path: Path) -> dict[str, Any]:
     except NotATrajectory as error:
         if not results:
             raise
-        section["problem"] = str(error)
+        section["problem"] = None if results["figures"] else str(error)
+    section["figures"] += [_drawn_before(folder, figure) for figure in results.get("figures", [])]
     return section
 
 
-def _drawn() -> dict[str, Callable[[Trajectory], Picture]]:
-    from trajectories import prediction_figures, run_figures
+def _drawn_before(folder: Path, figure: dict[str, str]) -> dict[str, Any]:
+    """A picture that lies in the folder as SVG."""
+    from markupsafe import Markup
+
+    path = folder / figure["file"]
+    try:
+        svg = for_page(path.read_text(encoding="utf-8"), path.stem)
+    except (OSError, ValueError) as error:
+        return {"title": figure["title"], "missing": f"Not shown, {path} cannot be read: {error}"}
+    return {"title": figure["title"], "svg": Markup(svg), "caption": figure.get("caption", ""), "wide": True}
+
+
+def _drawn(run: Trajectory) -> dict[str, Callable[[Trajectory], Picture]]:
+    from trajectories import prediction_figures, run_figures, tempering_figures
 
     return {
         "Energy and loss": run_figures.loss,
@@ -78,6 +92,7 @@ def _drawn() -> dict[str, Callable[[Trajectory], Picture]]:
         "Kinetic energy against its law": run_figures.kinetic,
         "Conserved quantity": run_figures.conserved,
         "Ensemble prediction": prediction_figures.prediction,
+        **tempering_figures.drawn(run),
     }
 
 
@@ -105,7 +120,7 @@ def _results(folder: Path) -> dict[str, Any]:
         raise TrajectoryError(f"{path} is not valid JSON: {error}; mend or remove it") from error
     if not isinstance(found, dict):
         raise TrajectoryError(f"{path} must hold an object with title, columns, rows, checks, notes")
-    return {"title": "Results", "columns": [], "rows": [], "checks": [], "notes": []} | found
+    return {"title": "Results", "columns": [], "rows": [], "checks": [], "notes": [], "figures": []} | found
 
 
 def _cell(value: Any) -> str:

@@ -97,12 +97,20 @@ def _final_temperature(run: Trajectory) -> tuple[Array, int]:
     return final, int(wanted.steps[changed[-1] + 1]) if len(changed) else int(wanted.steps[0])
 
 
+def _temperatures(run: Trajectory, found: Observable) -> tuple[Array, int]:
+    """The set temperatures that samples belong to, and the first step of these; those of tempering keep changing."""
+    wanted = _samples(run, "set_temperature")
+    if run.parameters.get("tempering") and np.array_equal(wanted.steps, found.steps):
+        return wanted.values, int(wanted.steps[0])
+    return _final_temperature(run)
+
+
 def kinetic(run: Trajectory) -> Picture:
     """Draw the kinetic energies at the final temperature against their law, Gamma(N_f / 2, T)."""
     from scipy import stats
 
     found = _samples(run, "kinetic_energy")
-    final, start = _final_temperature(run)
+    final, start = _temperatures(run, found)
     reduced = found.values[found.steps >= start] / final  # (samples, replicas)
     if len(reduced) < 20 or not np.isfinite(reduced).all():
         raise Missing(f"{len(reduced)} finite samples of the kinetic energy at the final temperature; 20 are needed")

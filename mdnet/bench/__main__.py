@@ -1,4 +1,4 @@
-"""`python -m mdnet.bench`: the batched force against a loop over modules, and what writing a frame costs."""
+"""`python -m mdnet.bench`: the force against a loop over modules, and what a step and a frame cost beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,8 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 import mdnet as md
-from integrators import VERLET, Splitting, outer
-from thermostats import NoseHooverChain
+from integrators import BAOAB, OBABO, VERLET, Scheme, Splitting, Thermostat, outer
+from mdnet.timing import interleaved
+from thermostats import Bussi, Langevin, NoseHooverChain
 
 
 def case(replicas: int, compile: bool, prior: md.GaussianPrior | None = None) -> md.ParticleSystem:
@@ -55,22 +56,6 @@ def whole_step(replicas: int, compile: bool) -> Callable[[], object]:
     return lambda: integrator(phase)
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float = 0.2) -> dict[str, float]:
-    """Return the median seconds a call takes, the calls taken in turn `rounds` times."""
-    for call in calls.values():
-        call()
-        call()
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            count, began = 0, time.perf_counter()
-            while (elapsed := time.perf_counter() - began) < seconds:
-                call()
-                count += 1
-            samples[name].append(elapsed / count)
-    return {name: statistics.median(values) for name, values in samples.items()}
-
-
 def force_table(replicas: int, rounds: int) -> None:
     """Print steps x replicas per second of each route and its ratio to the loop over modules."""
     calls = {
@@ -79,11 +64,44 @@ def force_table(replicas: int, rounds: int) -> None:
         "force, compiled": batched(replicas, compile=True),
         "step of Verlet + chain, compiled force": whole_step(replicas, compile=True),
     }
-    times = interleaved(calls, rounds=rounds)
+    times = interleaved(calls, rounds=rounds, seconds=0.2)
     loop = times["loop over modules, forward and backward"]
     print(f"\n{replicas} replicas of 1-20-20-1 on 101 points, float32, {torch.get_num_threads()} thread(s)")
     for name, seconds in times.items():
         print(f"  {name:42s} {replicas / seconds:12,.0f} steps x replicas/s   {loop / seconds:6.2f} x the loop")
+
+
+def digits(replicas: int) -> md.ParticleSystem:
+    """64-64-10 on all 1797 digits, full batch."""
+    dataset = md.data.load("digits")
+    torch.manual_seed(0)
+    network = md.networks.mlp(dataset.shape, dataset.outputs, hidden=(64,))
+    inputs, targets = dataset.inputs, dataset.targets
+    return md.ParticleSystem(network, functional.cross_entropy, inputs, targets, replicas=replicas, compile=True)
+
+
+PAIRS: dict[str, tuple[Scheme, Thermostat]] = {
+    "BAOAB + Langevin": (BAOAB, Langevin(0.05, friction=5.0)),
+    "OBABO + Langevin": (OBABO, Langevin(0.05, friction=5.0)),
+    "outer(VERLET) + Nose-Hoover chain": (outer(VERLET), NoseHooverChain(0.05, tau=0.2)),
+    "OBABO + Bussi": (OBABO, Bussi(0.05, tau=0.2)),
+}
+
+
+def cost_table(name: str, system: md.ParticleSystem, rounds: int) -> None:
+    """Print what integrator and thermostat cost beside the compiled force, as a share of it."""
+    print(f"\n{name}, {system.replicas} replicas, float32, compiled, {torch.get_num_threads()} thread(s)")
+    for pair, (scheme, bath) in PAIRS.items():
+        step, force = _step_and_force(system, Splitting(scheme, system.force, 0.002, bath, compile=True))
+        times = interleaved({"force": force, "step": step}, rounds=rounds, seconds=1.0)
+        print(f"  {pair:36s} {1e3 * times['step']:8.2f} ms a step, {1e3 * times['force']:8.2f} ms the force: "
+              f"{100 * (times['step'] / times['force'] - 1):+5.1f} %")  # fmt: skip
+
+
+def _step_and_force(system: md.ParticleSystem, engine: Splitting) -> tuple[Callable[[], object], Callable[[], object]]:
+    q = system.positions(seed=0)
+    phase = engine.start(q.clone(), torch.zeros_like(q), system.masses)
+    return lambda: engine(phase), lambda: system.force(q)
 
 
 def writing_table(replicas: int, steps: int, rounds: int) -> None:
@@ -106,7 +124,7 @@ def writing_table(replicas: int, steps: int, rounds: int) -> None:
 
 
 def main() -> None:
-    """Parse the command line and print both tables."""
+    """Parse the command line and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m mdnet.bench", description=__doc__)
     parser.add_argument("--replicas", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
@@ -116,6 +134,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}")
     force_table(options.replicas, options.rounds)
+    cost_table("1-20-20-1 on 101 points", case(1024, compile=True), options.rounds)
+    cost_table("64-64-10 on 1797 digits", digits(64), options.rounds)
     writing_table(options.replicas, options.steps, options.rounds)
 
 

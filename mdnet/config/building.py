@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from integrators import Brownian, Integrator, Splitting
+from integrators import Integrator
+from mdnet.actions import Action
 from mdnet.config.choices import bath
 from mdnet.config.options import Options
-from mdnet.config.schemes import spell
 from mdnet.config.sections import Data, RunFile
 from mdnet.config.values import tensor
 from mdnet.data import DataSet, Split, Stack, label_noise, load, split, stack
@@ -55,6 +56,7 @@ def build(
         seed=runfile.run.seed,
         output=output,
         reporters=reporters(runfile, dataset, parts),
+        actions=actions(runfile),
         checkpoint_every=runfile.run.checkpoint_every,
         overwrite=overwrite,
         parameters={"run_file": runfile.model_dump(exclude_none=True)} | _describe(runfile, dataset, parts),
@@ -83,7 +85,7 @@ def particles(runfile: RunFile, dataset: DataSet, parts: Split | Stack) -> Parti
         inputs,
         targets,
         replicas=section.replicas,
-        prior=_prior(section.prior, _set_temperature(runfile)),
+        prior=_prior(section.prior, runfile.coldest),
         scale=rows if section.scale == "n" else section.scale,
         masses=section.masses,
         dtype=getattr(torch, section.dtype),
@@ -94,12 +96,25 @@ def particles(runfile: RunFile, dataset: DataSet, parts: Split | Stack) -> Parti
 
 
 def integrator(runfile: RunFile, system: ParticleSystem) -> Integrator:
-    """Return the splitting scheme with its thermostat, or overdamped dynamics."""
-    section, dt = runfile.integrator, tensor(runfile.integrator.dt)
-    if runfile.brownian:
-        return Brownian(system.force, dt, **section.bath())
-    thermostat = None if runfile.thermostat is None else bath(runfile.thermostat, system.sizes)
-    return Splitting(spell(section.scheme), system.force, dt, thermostat)
+    """Return the method of motion with its force and, where it takes one, its thermostat."""
+    known: dict[str, Any] = {"force": system.force}
+    if (batch := runfile.minibatch) is not None:
+        known["force"] = system.minibatch(batch.size, replace=batch.replace, shared=batch.shared)
+    ladder = {} if runfile.tempering is None else {"temperature": runfile.temperature}
+    if runfile.thermostat is not None:
+        known["thermostat"] = bath(runfile.thermostat, system.sizes, ladder)
+    if hasattr(runfile.integrator, "temperature"):
+        known |= ladder
+    if "compile" in signature(type(runfile.integrator).maker).parameters:
+        known["compile"] = runfile.system.compile
+    made: Integrator = runfile.integrator.make(known)
+    return made
+
+
+def actions(runfile: RunFile) -> list[Action]:
+    """Return what acts between steps: step-size adaptation and tempering, where there are tables for them."""
+    made: list[Action] = [table.make() for table in (runfile.adapt, runfile.tempering) if table is not None]
+    return made
 
 
 def start(runfile: RunFile, system: ParticleSystem, *, progress: bool = True) -> Tensor:
@@ -147,11 +162,6 @@ def _network(runfile: RunFile, dataset: DataSet) -> nn.Module:
         torch.manual_seed(runfile.start.seed)
         network: nn.Module = runfile.network.make({"inputs": dataset.shape, "outputs": dataset.outputs})
     return network
-
-
-def _set_temperature(runfile: RunFile) -> Any:
-    table = runfile.integrator if runfile.brownian else runfile.thermostat
-    return getattr(table, "temperature", None)
 
 
 def _prior(options: Options | None, temperature: Any) -> Any:

@@ -58,7 +58,7 @@ def _told(error: Any) -> str:
         return f"[{'.'.join(path)}] must be a table of keys and values, not {value!r}"
     if kind == "literal_error":
         return _table(path) + unknown(path[-1], str(value), re.findall(r"'([^']*)'", context["expected"]))
-    allowed = _ALLOWED.get(kind, error["msg"]).format(**context)
+    allowed = _ALLOWED[kind].format(**context) if kind in _ALLOWED else error["msg"]
     return f"{_table(path)}{path[-1]} = {value!r} {allowed}"
 
 

@@ -13,14 +13,21 @@ from typing import Any, ClassVar, Literal, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
+from torch import Tensor
 
-from mdnet.config.values import PER_REPLICA, Numbers, SpreadByLayer, tensor
+from integrators import Scheme
+from mdnet.config.schemes import SchemeWord
+from mdnet.config.values import PER_REPLICA, Ladder, Numbers, Radius, SpreadByLayer, tensor
 from mdnet.priors import Spread
 from mdnet.schedules import Value
 
 _IN_A_FILE: dict[Any, Any] = {
     Value: Numbers,
     Spread: SpreadByLayer,
+    Value | Literal["start"] | None: Radius,
+    Scheme: SchemeWord,
+    Sequence[float] | Tensor: Ladder,
+    Sequence[float] | Tensor | None: list[float] | None,
     Sequence[Value]: list[float],
     Sequence[int]: list[int],
 }
@@ -61,18 +68,20 @@ class Options(Section):
 class Choice:
     """A table that picks one of `makers` by the word under `key`: Annotated[Options, Choice(...)].
 
-    `leave`: arguments that a file does not give. `defaults`: those that are different in a file.
+    `leave`: arguments that a file does not give. `defaults`: those that are different in a file. `word`: the one
+    that is meant where the table names none.
     """
 
     key: str
     makers: Mapping[str, Callable[..., Any]]
     leave: frozenset[str] = frozenset()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    word: str | None = None
 
     def model(self, word: str) -> type[Options]:
         """Return the section for one word, its fields read off the signature of what it makes."""
         maker = self.makers[word]
-        hints = get_type_hints(vars(maker)["__init__"] if inspect.isclass(maker) else maker)
+        hints = get_type_hints(maker.__init__ if inspect.isclass(maker) else maker)
         fields: dict[str, Any] = {self.key: (Literal[word], ...)}
         for name, parameter in inspect.signature(maker).parameters.items():
             if name in self.leave:
@@ -87,4 +96,10 @@ class Choice:
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Describe the table to pydantic: one section for each word, or none at all."""
         schemas = {word: handler.generate_schema(self.model(word)) for word in self.makers}
-        return core_schema.nullable_schema(core_schema.tagged_union_schema(schemas, discriminator=self.key))
+        union: CoreSchema = core_schema.tagged_union_schema(schemas, discriminator=self.key)
+        if self.word is not None:
+            union = core_schema.no_info_before_validator_function(self._named, union)
+        return core_schema.nullable_schema(union)
+
+    def _named(self, table: Any) -> Any:
+        return {self.key: self.word} | table if isinstance(table, dict) else table

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer
+from pydantic_core import PydanticCustomError
 
 from integrators import SCHEMES, Scheme, middle, outer, scheme
 from mdnet.spelling import unknown
 
-BROWNIAN = "brownian"
 _AROUND = {"outer": outer, "middle": middle}
 
 
@@ -23,5 +26,15 @@ def spell(word: str) -> Scheme:
         return SCHEMES[word]
     if word and set(word) <= set("ABO"):
         return scheme(word)
-    known = [*SCHEMES, *(f"outer({name})" for name in ("VERLET", "OMELYAN", "YOSHIDA4")), BROWNIAN]
+    known = [*SCHEMES, *(f"outer({name})" for name in ("VERLET", "OMELYAN", "YOSHIDA4"))]
     raise ValueError(f"{unknown('scheme', word, known)}, or any palindrome of A, B and O")
+
+
+def _read(word: object) -> Scheme:
+    if not isinstance(word, str):
+        raise PydanticCustomError("kind", "must be {what}", {"what": "the name of a scheme, or a word of A, B and O"})
+    return spell(word)
+
+
+SchemeWord = Annotated[Any, BeforeValidator(_read), PlainSerializer(str)]
+"""The scheme that a word means; written back as the word."""

@@ -7,18 +7,17 @@ from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor
 
-from integrators.phase import time_step
-from mdnet.config.choices import Bath, Network, PriorTable, ScheduleTable, bath
+from mdnet.adaptation import AdaptStep
+from mdnet.config.choices import TEMPERED, Bath, Method, Network, PriorTable, ScheduleTable, TemperingTable, bath
 from mdnet.config.options import Options, Section
-from mdnet.config.schemes import BROWNIAN, spell
-from mdnet.config.values import ByLayer, Numbers, Rows, Scale, tensor
+from mdnet.config.values import ByLayer, Rows, Scale
 from mdnet.data import SETS, split
 from mdnet.reporters import Evaluate, Frames, Predictions, Scalars
 from mdnet.schedules import Schedule
 from mdnet.spelling import unknown
 from mdnet.system import ParticleSystem
+from thermostats import NoBath
 
 Count = Annotated[int, Field(ge=1)]
 Cadence = Annotated[int, Field(ge=0)]
@@ -69,31 +68,25 @@ class System(Section):
         return prior
 
 
-class Integrator(Section):
-    """[integrator]: scheme and time step; "brownian" has its bath built in, so its temperature stands here."""
+class Minibatch(Section):
+    """[minibatch]: the force on rows drawn anew at every step, in place of the force on all."""
 
-    scheme: str
-    dt: Numbers
-    temperature: Numbers = None
-    friction: Numbers = None
+    size: Count
+    replace: bool = default(ParticleSystem.minibatch, "replace")
+    shared: bool = default(ParticleSystem.minibatch, "shared")
 
-    @field_validator("scheme")
-    @classmethod
-    def _spelt(cls, word: str) -> str:
-        if word != BROWNIAN:
-            spell(word)
-        return word
 
-    @field_validator("dt")
-    @classmethod
-    def _positive(cls, dt: float | list[float]) -> float | list[float]:
-        time_step(tensor(dt))
-        return dt
+class Adapt(Section):
+    """[adapt]: the time step is adapted in the first steps, then frozen."""
 
-    def bath(self) -> dict[str, float | Tensor]:
-        """Return what is given here of the bath of brownian dynamics."""
-        given = {"temperature": self.temperature, "friction": self.friction}
-        return {name: tensor(value) for name, value in given.items() if value is not None}
+    steps: Count
+    every: Count = default(AdaptStep, "every")
+    error: float = default(AdaptStep, "error")
+    acceptance: float = default(AdaptStep, "acceptance")
+
+    def make(self) -> AdaptStep:
+        """Return the action."""
+        return AdaptStep(self.steps, every=self.every, error=self.error, acceptance=self.acceptance)
 
 
 class Schedules(Section):
@@ -153,41 +146,87 @@ class RunFile(Section):
     network: Network
     data: Data
     system: System = System()
-    integrator: Integrator
+    minibatch: Minibatch | None = None
+    integrator: Method
     thermostat: Bath = None
+    tempering: TemperingTable = None
+    adapt: Adapt | None = None
     schedule: Schedules = Schedules()
     start: Start = Start()
     run: Run
     report: Report = Report()
 
+    @field_validator("integrator")
+    @classmethod
+    def _movable(cls, options: Options) -> Options:
+        bathed = getattr(getattr(options, "scheme", None), "has_bath", False)
+        options.make({"force": None} | _warmth(options) | ({"thermostat": NoBath()} if bathed else {}))
+        return options
+
     @field_validator("thermostat")
     @classmethod
     def _possible(cls, options: Options | None) -> Options | None:
         if options is not None:
-            bath(options, sizes=(1,))
+            bath(options, (1,), _warmth(options))
+        return options
+
+    @field_validator("tempering", "adapt")
+    @classmethod
+    def _makeable(cls, options: Options | Adapt | None) -> Options | Adapt | None:
+        if options is not None:
+            options.make()
         return options
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if problems := [*self._heat(), *self._lists()]:
+        if problems := [*self._warm(), *self._heat(), *self._lists()]:
             raise ValueError("\n".join(problems))
         return self
 
     @property
-    def brownian(self) -> bool:
-        """Whether the dynamics is overdamped."""
-        return self.integrator.scheme == BROWNIAN
+    def method(self) -> str:
+        """The word of the integrator's method."""
+        return getattr(self.integrator, self.integrator.key)  # type: ignore[no-any-return]
+
+    @property
+    def temperature(self) -> Any:
+        """The set temperature as the file gives it, of thermostat, method or ladder; None where there is none."""
+        if self.tempering is not None:
+            return self.tempering.make().temperatures(self.system.replicas)
+        return getattr(self._heated, "temperature", None)
+
+    @property
+    def coldest(self) -> Any:
+        """The set temperature, with a ladder its lowest: what a prior without one of its own takes."""
+        return self.temperature if self.tempering is None else min(self.tempering.make().ladder)
+
+    @property
+    def _heated(self) -> Options | None:
+        """The table that the temperature belongs to."""
+        return self.integrator if hasattr(self.integrator, "temperature") else self.thermostat
+
+    def _warm(self) -> Iterator[str]:
+        table = self._heated
+        place = "integrator" if table is self.integrator else "thermostat"
+        given = getattr(table, "temperature", None)
+        if not hasattr(table, "temperature"):
+            if self.tempering is not None:
+                yield "[tempering] has nothing to act on: there is no thermostat with a temperature"
+        elif self.tempering is not None and given is not None:
+            yield f"[{place}] temperature is set by the ladder in [tempering]; leave it out here"
+        elif self.tempering is None and given is None:
+            yield f"[{place}] temperature is missing"
 
     def _heat(self) -> Iterator[str]:
-        word, given = self.integrator.scheme, self.integrator.bath()
-        if self.brownian and self.thermostat is not None:
-            yield "[thermostat] brownian dynamics has its bath built in; leave this table out"
-        if self.brownian and self.integrator.temperature is None:
-            yield "[integrator] temperature is missing; brownian dynamics takes it here"
-        if not self.brownian and given:
-            yield f"[integrator] {min(given)} is for brownian dynamics; with {word} it belongs into [thermostat]"
-        if not self.brownian and spell(word).has_bath and self.thermostat is None:
-            yield f'[thermostat] is missing; scheme {word} has a heat bath (O): give a name, "none" for constant energy'
+        if self.method not in TEMPERED:
+            if self.thermostat is not None:
+                yield f"[thermostat] the method {self.method} goes without one; leave this table out"
+            return
+        scheme = self.integrator.scheme  # type: ignore[attr-defined]
+        if scheme.has_bath and self.thermostat is None:
+            yield (
+                f'[thermostat] is missing; scheme {scheme} has a heat bath (O): give a name, "none" for constant energy'
+            )
 
     def _lists(self) -> Iterator[str]:
         tables = {
@@ -201,3 +240,8 @@ class RunFile(Section):
             for name, values in table.lists() if table is not None else ():
                 if len(values) != self.system.replicas:
                     yield f"[{place}] {name} lists {len(values)} values, but there are {self.system.replicas} replicas"
+
+
+def _warmth(options: Options) -> dict[str, float]:
+    """A temperature to try a table with that leaves its own to a ladder."""
+    return {"temperature": 1.0} if getattr(options, "temperature", 0.0) is None else {}

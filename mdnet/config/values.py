@@ -11,6 +11,8 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
+from mdnet.tempering import geometric
+
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
@@ -40,6 +42,23 @@ PER_REPLICA = _only(
 )
 Numbers = Annotated[Any, PER_REPLICA]
 """A number, or a list with one a replica."""
+
+Radius = Annotated[Any, _only("a positive number, or 'start'", lambda x: x == "start" or _is_number(x))] | None
+"""The radius of a sphere, or "start" for that of the starting point."""
+
+
+def _spread(value: object) -> object:
+    """A ladder from {low, high, rungs}."""
+    if isinstance(value, dict) and set(value) == {"low", "high", "rungs"}:
+        return geometric(**value).tolist()
+    if not (isinstance(value, list) and _are_numbers(value)):
+        what = "a list of temperatures, or { low = 0.001, high = 0.01, rungs = 8 }"
+        raise PydanticCustomError("kind", "must be {what}", {"what": what})
+    return value
+
+
+Ladder = Annotated[list[float], BeforeValidator(_spread)]
+"""Temperatures, or the ends of a geometric ladder."""
 
 _LAYERS = "a number, or a table with numbers by layer"
 ByLayer = Annotated[Any, _only(_LAYERS, _are_by_layer)]
