@@ -31,10 +31,12 @@ def warn(system: ParticleSystem, integrator: Integrator, reporters: Sequence[Rep
             stacklevel=4,
         )
     if not integrator.canonical and any(getattr(each, "feeds_ensemble", False) for each in reporters):
+        why, remedy = "does not sample exp(-U/T)", "Langevin, Bussi or a Nose-Hoover chain"
+        if integrator.stochastic:
+            why, remedy = "is heated by the noise of its minibatches", "AdaptiveLangevin, which removes that heat"
         warnings.warn(
-            f"predictions are recorded for an ensemble average, but {integrator} does not sample exp(-U/T): "
-            "its averages are no thermal averages; take Langevin, Bussi or a Nose-Hoover chain, and for a minibatch "
-            "force AdaptiveLangevin",
+            f"predictions are recorded for an ensemble average, but {integrator} {why}: its averages are no thermal "
+            f"averages; take {remedy}",
             NonCanonicalWarning,
             stacklevel=4,
         )

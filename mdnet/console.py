@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -34,9 +35,15 @@ def tabulate(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 @contextmanager
 def errors_told() -> Iterator[None]:
-    """Turn an expected error into one red message and exit code 1."""
-    try:
-        yield
-    except _FORESEEN as error:
-        Console(stderr=True, highlight=False).print(Text(str(error), style="red"), soft_wrap=True)
-        raise typer.Exit(1) from None
+    """Turn an expected error into one red message and exit code 1, and warnings into plain lines."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: _complain(f"warning: {message}", "yellow")
+        try:
+            yield
+        except _FORESEEN as error:
+            _complain(str(error), "red")
+            raise typer.Exit(1) from None
+
+
+def _complain(text: str, colour: str) -> None:
+    Console(stderr=True, highlight=False).print(Text(text, style=colour), soft_wrap=True)

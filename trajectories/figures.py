@@ -70,7 +70,7 @@ def render(draw: Callable[..., None], name: str, *, panels: int = 1, share_x: bo
             axes.patch.set_visible(False)
             for axis in (axes.xaxis, axes.yaxis):
                 if axis.get_scale() == "linear":  # numbers in full: a common factor would lie under the legend
-                    axis.set_major_formatter("{x:.4g}")
+                    axis.set_major_formatter("{x:.7g}")
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return for_page(text.getvalue(), name)

@@ -67,8 +67,10 @@ def _last_half(run: Trajectory, name: str) -> str:
 
 
 def temperature(run: Trajectory) -> Picture:
-    """Draw the kinetic temperature against the set temperature."""
+    """Draw the kinetic temperature against the set temperature, or over it where tempering keeps changing that."""
     found = _samples(run, "temperature")
+    if _tempered(run, found):
+        return _relative_temperature(run, found)
 
     def draw(axes: "Axes") -> None:
         band(axes, found.steps, found.values, BLUE, "kinetic temperature")
@@ -87,6 +89,28 @@ def temperature(run: Trajectory) -> Picture:
     return Picture(svg, f"Mean over the last half: {_last_half(run, 'temperature')}. Reduced units, k_B = 1.")
 
 
+def _tempered(run: Trajectory, found: Observable) -> bool:
+    """Whether each sample has a set temperature of its own."""
+    if not run.parameters.get("tempering") or "set_temperature" not in run.observables:
+        return False
+    return np.array_equal(run.observables["set_temperature"].steps, found.steps)
+
+
+def _relative_temperature(run: Trajectory, found: Observable) -> Picture:
+    ratio = found.values / _samples(run, "set_temperature").values
+
+    def draw(axes: "Axes") -> None:
+        band(axes, found.steps, ratio, BLUE, "kinetic over set temperature")
+        axes.axhline(1.0, color=INK, linewidth=1, linestyle=(0, (4, 2)))
+        axes.set_xlabel("step")
+        axes.set_ylabel("temperature / set temperature")
+        legend(axes, replicas=run.replicas)
+
+    half = ratio[len(ratio) // 2 :]
+    told = str(statistics.mean(half)) if np.isfinite(half).all() else "not finite"
+    return Picture(render(draw, f"temperature of {run.path}"), f"Mean over the last half: {told} of the set one.")
+
+
 def _final_temperature(run: Trajectory) -> tuple[Array, int]:
     """Find the last set temperature (replicas,) and the step from which on it was set."""
     wanted = _samples(run, "set_temperature")
@@ -99,9 +123,8 @@ def _final_temperature(run: Trajectory) -> tuple[Array, int]:
 
 def _temperatures(run: Trajectory, found: Observable) -> tuple[Array, int]:
     """The set temperatures that samples belong to, and the first step of these; those of tempering keep changing."""
-    wanted = _samples(run, "set_temperature")
-    if run.parameters.get("tempering") and np.array_equal(wanted.steps, found.steps):
-        return wanted.values, int(wanted.steps[0])
+    if _tempered(run, found):
+        return _samples(run, "set_temperature").values, int(found.steps[0])
     return _final_temperature(run)
 
 

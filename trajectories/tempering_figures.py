@@ -135,7 +135,8 @@ def walk(run: Trajectory) -> Picture:
         legend(lower)
 
     if trips.trips.sum():
-        told = f"{trips.trips.sum()} round trips of {replicas} replicas, {trips.time} steps each"
+        each = str(trips.time) if np.isfinite(trips.time.error) else f"{trips.time.value:.0f}"
+        told = f"{trips.trips.sum()} round trips of {replicas} replicas, {each} steps each"
     else:
         told = f"no round trip of any of {replicas} replicas"
     caption = (
