@@ -12,12 +12,21 @@ def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int, secon
     for call in calls.values():
         call()
         call()
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(rounds):
-        for name, call in calls.items():
-            count, began = 0, time.perf_counter()
-            while (elapsed := time.perf_counter() - began) < seconds:
-                call()
-                count += 1
-            samples[name].append(elapsed / count)
-    return {name: statistics.median(values) for name, values in samples.items()}
+    turns = [{name: _seconds(call, seconds) for name, call in calls.items()} for _ in range(rounds)]
+    return {name: statistics.median(turn[name] for turn in turns) for name in calls}
+
+
+def ratio(call: Callable[[], object], other: Callable[[], object], *, rounds: int, seconds: float) -> float:
+    """Return how much longer a call takes than the other: the median over rounds in which both are timed in turn."""
+    for each in (call, other, call, other):
+        each()
+    return statistics.median(_seconds(call, seconds) / _seconds(other, seconds) for _ in range(rounds))
+
+
+def _seconds(call: Callable[[], object], atleast: float) -> float:
+    """The seconds a call takes, repeated for a while."""
+    count, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < atleast:
+        call()
+        count += 1
+    return elapsed / count

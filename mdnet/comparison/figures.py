@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from mdnet.comparison.compare import Comparison
 from mdnet.comparison.measures import Row
@@ -17,7 +18,7 @@ _PANELS = (
     ("kinetic_width", "sd(K) / canonical", 1.0),
     ("worst_layer", "worst layer's T / T", 1.0),
     ("configurational_temperature", "configurational T / T", 1.0),
-    ("effective", "effective samples of U\nper 1000 force evaluations", None),
+    ("effective", "effective samples of U\nper 1000 forces", None),
 )
 _LINES = ((BLUE, "o", "-"), (VERMILLION, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"), (INK, "v", "-"))
 
@@ -32,7 +33,7 @@ def overview(result: Comparison) -> Figure:
             axes.set_xlabel(label)
         panels[0].set_yticks(range(len(result.rows)), [f"{row.scheme} + {row.bath}" for row in result.rows])
         panels[0].invert_yaxis()
-        panels[-1].set_xscale("log")
+        _logarithmic(panels[-1].xaxis, panels[-1].set_xscale)
         figure.legend(*_key(panels[0]), loc="outside upper left", ncols=2)
     return figure
 
@@ -55,10 +56,10 @@ def bias(result: Comparison) -> Figure:
                 )  # fmt: skip
             if isfinite(step.largest):
                 axes.axvline(step.largest, color=colour, linestyle=line, linewidth=0.8, alpha=0.6)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        _logarithmic(axes.xaxis, axes.set_xscale)
+        _logarithmic(axes.yaxis, axes.set_yscale)
         axes.set_xlabel("dt of one force evaluation (vertical lines: largest stable)")
-        axes.set_ylabel("|⟨U⟩ − exact| / (N_f T / 2)")
+        axes.set_ylabel("|⟨U⟩ − reference| / (N_f T / 2)")
         figure.legend(loc="outside upper left", ncols=3)
     return figure
 
@@ -87,6 +88,14 @@ def _panel(axes: Any, rows: list[Row], name: str, target: float | None) -> None:
                 numbers, places, xerr=errors, color=colour, marker=marker, linestyle="none", label=label, capsize=2,
                 markerfacecolor=colour if canonical else "none", markersize=5,
             )  # fmt: skip
+
+
+def _logarithmic(axis: Any, scale: Any) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    scale("log")
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _key(axes: Any) -> tuple[list[Any], list[str]]:
