@@ -171,6 +171,10 @@ class Scheduler:
             if name == "temperature" and self.integrator.has_momenta and leaves_zero.any():
                 self._draw(phase, value, leaves_zero)
 
+    def reread(self) -> None:
+        """Take note of a step size that something else has set."""
+        self._first = float(self.integrator.dt.flatten()[0])
+
     @property
     def time_step(self) -> float:
         """The present step size; that of the first replica where it differs by replica."""

@@ -132,6 +132,7 @@ class Simulation:
         for action, saved in zip(self.actions, state["actions"], strict=True):
             action.load(saved)
         self.scheduler.begin(max(self.step - 1, 0))
+        self.scheduler.reread()
         self.record.begun, self._watch = True, None
         return self
 
@@ -172,6 +173,8 @@ class Simulation:
             self.integrator.sync(self.phase)
             self._guard()
             self.record.write(self.step, self.time, action(self.step, self.phase))
+            if "dt" in getattr(action, "sets", ()):
+                self.scheduler.reread()
 
     def _report(self) -> None:
         reporters = due(self.reporters, self.step)
@@ -191,7 +194,8 @@ class Simulation:
         raise DivergenceError(
             f"the energy of replica {lost[0]} ({len(lost)} of {len(finite)} replicas) was not finite at step "
             f"{self.step}; take a smaller dt (now {torch.unique(self.integrator.dt).tolist()}), a lower temperature, "
-            "heavier masses, a slower bath, or a prior that keeps the weights bounded. What was written stays."
+            "heavier masses, a slower bath (a Nose-Hoover chain wants tau >= 10 dt, or order=5), or a prior that keeps "
+            "the weights bounded. What was written stays."
         )
 
     def _checkpoint_due(self) -> bool:

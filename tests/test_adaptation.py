@@ -90,6 +90,10 @@ def test_a_resume_is_bitwise(tmp_path, stop):
     parts.run(STEPS + 100 - stop, progress=False)
     assert torch.equal(whole.phase.q, parts.phase.q)
     assert torch.equal(whole.integrator.dt, parts.integrator.dt)
+    assert whole.time == parts.time
+    written = whole.time
+    whole.run(10, progress=False)
+    assert whole.time - written == pytest.approx(10 * whole.integrator.dt.item())
 
 
 def test_bad_settings_are_refused():
