@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from torch import Tensor
 
-from thermostats import noise, parameters
+from thermostats.langevin import Langevin
 
 
-@dataclass(frozen=True, repr=False)
-class GJF(parameters.Readable):
+class GJF(Langevin):
     """Friction and noise on every momentum by the midpoint (Cayley) form of the decay e^{-gamma dt}:
 
         p <- a p + sqrt((1 - a^2) m T) N(0, 1),   a = (1 - gamma dt/2)/(1 + gamma dt/2)
@@ -26,20 +22,7 @@ class GJF(parameters.Readable):
     Reference: Gronbech-Jensen, Farago, Mol. Phys. 111, 983 (2013).
     """
 
-    temperature: Tensor
-    friction: Tensor
-    canonical: ClassVar[bool] = True
-
-    def __init__(self, temperature: parameters.Value, friction: parameters.Value) -> None:
-        object.__setattr__(self, "temperature", parameters.temperature(temperature))
-        object.__setattr__(self, "friction", parameters.rate("friction", friction))
-
-    def bath(self, p: Tensor) -> tuple[Tensor, ...]:
-        """Return the source of its random numbers."""
-        return (noise.source(p),)
-
-    def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
-        """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
+    def _loss(self, dt: Tensor) -> Tensor:
+        """What a momentum loses in the time dt, 1 - a."""
         half = self.friction * dt / 2
-        p.mul_(((1 - half) / (1 + half)).to(p.dtype))
-        p.add_(parameters.maxwell(p, m, 4 * half / (1 + half).square() * self.temperature, bath[0]))
+        return 2 * half / (1 + half)

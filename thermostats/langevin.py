@@ -37,6 +37,10 @@ class Langevin(parameters.Readable):
 
     def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
         """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
-        decay = self.friction * dt
-        p.addcmul_(p, torch.expm1(-decay).to(p.dtype))  # the small difference is what must not be rounded
-        p.add_(parameters.maxwell(p, m, -torch.expm1(-2 * decay) * self.temperature, bath[0]))
+        loss = self._loss(dt)
+        p.addcmul_(p, -loss.to(p.dtype))  # not p c: rounding c would cool or heat where the loss is small
+        p.add_(parameters.maxwell(p, m, loss * (2 - loss) * self.temperature, bath[0]))
+
+    def _loss(self, dt: Tensor) -> Tensor:
+        """What a momentum loses in the time dt, 1 - e^{-gamma dt}."""
+        return -torch.expm1(-self.friction * dt)
