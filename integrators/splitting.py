@@ -12,6 +12,8 @@ from integrators.dynamics import Dynamics
 from integrators.phase import Force, Phase, Thermostat, place
 from integrators.schemes import Scheme, Steps
 
+Act = Callable[[Steps, Phase, tuple[Tensor, Tensor] | None], None]
+
 
 class Splitting(Dynamics):
     """One step of dt: the scheme's operators from left to right.
@@ -76,9 +78,7 @@ class Splitting(Dynamics):
     def __call__(self, phase: Phase) -> None:
         """Advance phase by one step, in place."""
         for index, (steps, act) in enumerate(self._segments):
-            if index:
-                self._evaluate(phase)
-            act(steps, phase)
+            act(steps, phase, self.force(phase.q) if index else None)
 
     def sync(self, phase: Phase) -> None:
         """Bring phase.u and phase.f to phase.q, for schemes whose step ends with a drift."""
@@ -121,12 +121,15 @@ class Splitting(Dynamics):
             if variable.is_floating_point() and variable.ndim > 1 and len(variable) == len(rows):
                 variable.copy_(variable[rows])
 
-    def _segment(self, compile: bool) -> Callable[[Steps, Phase], None]:
+    def _segment(self, compile: bool) -> Act:
         if not compile:
             return self._act
         return Compiled(self._act, f"the steps of {self.scheme.name}", fullgraph=False)
 
-    def _act(self, steps: Steps, phase: Phase) -> None:
+    def _act(self, steps: Steps, phase: Phase, evaluated: tuple[Tensor, Tensor] | None) -> None:
+        if evaluated is not None:
+            phase.u.copy_(evaluated[0])
+            phase.f.copy_(evaluated[1])
         for letter, fraction in steps:
             dt = fraction * self.dt
             if letter == "A":

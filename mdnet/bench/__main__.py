@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import mdnet as md
 from integrators import BAOAB, OBABO, VERLET, Scheme, Splitting, Thermostat, outer
-from mdnet.timing import interleaved, ratio
+from mdnet.timing import interleaved, keep_memory, ratio
 from thermostats import Bussi, Langevin, NoseHooverChain
 
 
@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000, help="of each run in the writing table")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    keep_memory()
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}")
     force_table(options.replicas, options.rounds)
