@@ -14,6 +14,7 @@ from mdnet.comparison.measures import exact
 from mdnet.comparison.stepsize import biases, largest_stable
 from mdnet.config import specs
 from mdnet.config.schemes import spell
+from mdnet.validation.networks import of_file
 from mdnet.validation.pairs import Pair
 from mdnet.validation.subjects import harmonic
 
@@ -145,6 +146,12 @@ def test_a_run_file_is_compared_with_a_longer_run(tmp_path):
     assert written["reference"].startswith("BAOAB + langevin, dt/2")
     assert written["setting"]["temperature"] == 0.05
     assert math.isfinite(written["rows"][0]["bias"][0])
+
+
+def test_a_minibatch_is_said_to_be_left_out(tmp_path):
+    (tmp_path / "own.toml").write_text(RUN + "[minibatch]\nsize = 4\n")
+    with pytest.warns(UserWarning, match=r"\[minibatch\] of .* is left out"):
+        of_file(tmp_path / "own.toml", progress=False)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -85,6 +86,8 @@ def of_file(
     if wanted != runfile.system.replicas:
         overrides = [*overrides, f"system.replicas={wanted}"]
         runfile = config.load(path, overrides)
+    if runfile.minibatch is not None:
+        warnings.warn(f"[minibatch] of {path} is left out: the force here is that of all data", stacklevel=2)
     set_temperature = temperature if temperature is not None else runfile.temperature
     values = {"temperature": set_temperature, "dt": getattr(runfile.integrator, "dt", None)}
     numbers = {name: _one(path, name, value) for name, value in values.items()}
