@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +9,13 @@ from typing import Annotated
 import torch
 import typer
 
-import trajectories
 from mdnet import config
 from mdnet.commands.compare import compare
 from mdnet.commands.validate import validate
 from mdnet.console import errors_told, say
 from mdnet.experiments import commands
 from mdnet.simulation import Simulation
+from trajectories.commands import add_to
 
 INTERRUPTED = 130  # the exit code of a soft stop, as a shell gives for Ctrl-C
 
@@ -30,9 +29,9 @@ app = typer.Typer(
 app.add_typer(commands.app, name="reproduce")
 app.command()(validate)
 app.command()(compare)
+add_to(app)
 
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: run.steps=1000.")]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, or trajectory.h5 files.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -66,29 +65,6 @@ def run(
         _advance(simulation, folder, runfile.run.steps, runfile.run.wall_clock)
 
 
-@app.command()
-def info(
-    path: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a trajectory.h5 file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
-) -> None:
-    """Tell what a run holds."""
-    with errors_told():
-        say(json.dumps(trajectories.info.summary(path), indent=2) if as_json else trajectories.info.text(path))
-
-
-@app.command()
-def report(
-    runs: Runs,
-    out: Annotated[
-        Path | None, typer.Option(help="The page to write; by default report.html in the first run.")
-    ] = None,
-) -> None:
-    """Write one self-contained page with pictures of one run, or of several side by side."""
-    with errors_told():
-        written = trajectories.report.write(runs, out or _folder(runs[0]) / "report.html")
-        say(f"report: {written}")
-
-
 def _advance(simulation: Simulation, folder: Path, steps: int, wall_clock: float | None) -> None:
     """Run the steps that are left, and say where the trajectory lies or how to go on."""
     left = steps - simulation.step
@@ -107,7 +83,3 @@ def _advance(simulation: Simulation, folder: Path, steps: int, wall_clock: float
 
 def _command(folder: Path) -> str:
     return f"mdnet run {folder} --resume"
-
-
-def _folder(path: Path) -> Path:
-    return path if path.is_dir() else path.parent

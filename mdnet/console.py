@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
-import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-import trajectories
 from mdnet.checkpoint import ResumeError
 from mdnet.stability import DivergenceError
-
-_FORESEEN = (ValueError, OSError, ResumeError, DivergenceError, trajectories.TrajectoryError)
-
-
-def say(text: str) -> None:
-    """Print a line as it is."""
-    Console(highlight=False).print(Text(text), soft_wrap=True)
+from trajectories import console
+from trajectories.console import say as say
 
 
 def tabulate(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -33,17 +24,6 @@ def tabulate(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
     Console(highlight=False).print(table)
 
 
-@contextmanager
-def errors_told() -> Iterator[None]:
+def errors_told() -> AbstractContextManager[None]:
     """Turn an expected error into one red message and exit code 1, and warnings into plain lines."""
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _complain(f"warning: {message}", "yellow")
-        try:
-            yield
-        except _FORESEEN as error:
-            _complain(str(error), "red")
-            raise typer.Exit(1) from None
-
-
-def _complain(text: str, colour: str) -> None:
-    Console(stderr=True, highlight=False).print(Text(text, style=colour), soft_wrap=True)
+    return console.errors_told(ResumeError, DivergenceError)

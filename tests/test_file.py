@@ -15,7 +15,7 @@ import pytest
 
 import trajectories
 from trajectories import Writer, info
-from trajectories.sink import Sink
+from trajectories.storage.sink import Sink
 
 REPLICAS, DOF = 3, 11
 TABLE = [("layer.weight", (4, 2), 0), ("layer.bias", (2,), 8), ("scale", (), 10)]

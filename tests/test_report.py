@@ -106,7 +106,7 @@ def test_what_is_missing_is_said(tmp_path):
 
 
 def test_a_figure_that_breaks_does_not_break_the_report(tmp_path, monkeypatch):
-    from trajectories import run_figures
+    from trajectories.report import run_figures
 
     def broken(run):
         raise ZeroDivisionError("by chance")

@@ -220,7 +220,7 @@ def test_without_pymbar_it_says_how_to_get_it(monkeypatch):
 
 
 def test_pymbar_is_silent_at_import_and_other_loggers_are_left_alone():
-    code = "import logging; from trajectories.tempering import _mbar; _mbar(); logging.warning('heard')"
+    code = "import logging; from trajectories.thermodynamics.tempering import _mbar; _mbar(); logging.warning('heard')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr.strip() == "WARNING:root:heard"

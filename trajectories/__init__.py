@@ -8,7 +8,7 @@
 Nothing here imports torch, or the simulator.
 """
 
-from trajectories import annealing, ensemble, entropy, info, report, statistics, tempering, thermodynamics
+from trajectories import ensemble, entropy, report, statistics, thermodynamics
 from trajectories.errors import (
     AlreadyExists,
     InUse,
@@ -18,8 +18,10 @@ from trajectories.errors import (
     TrajectoryError,
     WriteFailed,
 )
-from trajectories.reader import Observable, Trajectory, open
-from trajectories.writer import Writer
+from trajectories.report import info
+from trajectories.storage.reader import Observable, Trajectory, open
+from trajectories.storage.writer import Writer
+from trajectories.thermodynamics import annealing, tempering
 
 __all__ = [
     "AlreadyExists",

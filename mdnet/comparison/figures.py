@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from mdnet.comparison.compare import Comparison
 from mdnet.comparison.measures import Row
-from trajectories.figures import BLUE, FAINT, GREEN, INK, PURPLE, STYLE, VERMILLION
+from trajectories.report.drawing import BLUE, FAINT, GREEN, INK, PURPLE, STYLE, VERMILLION
 
 _PANELS = (
     ("kinetic_width", "sd(K) / canonical", 1.0),

@@ -12,10 +12,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories import parameters as settings
-from trajectories import series
 from trajectories.errors import NotATrajectory, NotRecorded
-from trajectories.file import (
+from trajectories.storage import parameters as settings
+from trajectories.storage import series
+from trajectories.storage.layout import (
     COMMITTED,
     FILE_NAME,
     FRAME,
@@ -26,7 +26,7 @@ from trajectories.file import (
     open_hdf5,
     read_table,
 )
-from trajectories.lazy import LazyArray
+from trajectories.storage.lazy import LazyArray
 
 Array = NDArray[Any]
 

@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories.file import broken_means_error
+from trajectories.storage.layout import broken_means_error
 
 
 class LazyArray:

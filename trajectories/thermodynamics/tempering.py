@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from trajectories import statistics
 from trajectories.errors import NotRecorded, TrajectoryError
-from trajectories.reader import Trajectory
 from trajectories.statistics import Estimate
+from trajectories.storage.reader import Trajectory
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

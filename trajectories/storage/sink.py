@@ -15,11 +15,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories import series
-from trajectories.disk import Disk, divert
 from trajectories.errors import AlreadyExists
-from trajectories.file import FIELDS, open_hdf5
-from trajectories.series import Series
+from trajectories.storage import series
+from trajectories.storage.disk import Disk, divert
+from trajectories.storage.layout import FIELDS, open_hdf5
+from trajectories.storage.series import Series
 
 FRAME_ROW = ""  # the name of a row that holds a frame
 _SLACK = 1 << 20  # bytes; what HDF5 may allocate in one batch besides the rows

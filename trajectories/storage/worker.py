@@ -5,7 +5,7 @@ import threading
 from collections import deque
 
 from trajectories.errors import TrajectoryError, WriteFailed
-from trajectories.sink import Row, Sink
+from trajectories.storage.sink import Row, Sink
 
 _PERIOD = 0.25  # seconds between commits when the queue is nearly empty
 _ROW_BYTES = 512  # what a row costs besides its array

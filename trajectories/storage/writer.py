@@ -13,11 +13,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories import series
 from trajectories.errors import InvalidRow, WriteFailed
-from trajectories.file import Tensor, write_skeleton
-from trajectories.sink import FRAME_ROW, Row, Sink
-from trajectories.worker import Worker
+from trajectories.storage import series
+from trajectories.storage.layout import Tensor, write_skeleton
+from trajectories.storage.sink import FRAME_ROW, Row, Sink
+from trajectories.storage.worker import Worker
 
 Array = NDArray[Any]
 _QUEUE_BYTES = 64 << 20

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trajectories import statistics, thermodynamics
-from trajectories.figures import (
+from trajectories.report.drawing import (
     BLUE,
     GREEN,
     INK,
@@ -18,7 +18,7 @@ from trajectories.figures import (
     logarithmic,
     render,
 )
-from trajectories.reader import Observable, Trajectory
+from trajectories.storage.reader import Observable, Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trajectories import annealing, tempering
 from trajectories.errors import TrajectoryError
-from trajectories.figures import BLUE, INK, VERMILLION, Array, Missing, Picture, legend, render
-from trajectories.reader import Trajectory
-from trajectories.tempering import Walk
+from trajectories.report.drawing import BLUE, INK, VERMILLION, Array, Missing, Picture, legend, render
+from trajectories.storage.reader import Trajectory
+from trajectories.thermodynamics import annealing, tempering
+from trajectories.thermodynamics.tempering import Walk
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

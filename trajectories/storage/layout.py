@@ -23,8 +23,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories import parameters as settings
 from trajectories.errors import NotATrajectory
+from trajectories.storage import parameters as settings
 
 FORMAT = 1
 FILE_NAME = "trajectory.h5"  # within a run folder

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trajectories import ensemble
-from trajectories.figures import BLUE, GREEN, INK, VERMILLION, Array, Missing, Picture, legend, render
-from trajectories.reader import Trajectory
+from trajectories.report.drawing import BLUE, GREEN, INK, VERMILLION, Array, Missing, Picture, legend, render
+from trajectories.storage.reader import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from trajectories import info
-from trajectories import parameters as settings
 from trajectories.errors import NotATrajectory, TrajectoryError
-from trajectories.figures import Missing, Picture, for_page
-from trajectories.reader import Trajectory
+from trajectories.report import info
+from trajectories.report.drawing import Missing, Picture, for_page
+from trajectories.storage import parameters as settings
+from trajectories.storage.reader import Trajectory
 
 RESULTS = "results.json"
 _GOOD = ("pass", "passed", "ok", "yes", "holds", "agrees", "confirmed", "reproduced", "true")
@@ -37,7 +37,7 @@ def write(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -
     if not runs:
         raise ValueError("no run is given: a report needs at least one run folder or .h5 file")
     environment = Environment(
-        loader=PackageLoader("trajectories"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("trajectories.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["cell"] = _cell
     environment.filters["judged"] = _judged
@@ -84,7 +84,7 @@ def _drawn_before(folder: Path, figure: dict[str, str]) -> dict[str, Any]:
 
 
 def _drawn(run: Trajectory) -> dict[str, Callable[[Trajectory], Picture]]:
-    from trajectories import prediction_figures, run_figures, tempering_figures
+    from trajectories.report import prediction_figures, run_figures, tempering_figures
 
     return {
         "Energy and loss": run_figures.loss,

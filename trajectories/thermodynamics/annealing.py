@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories import tempering
 from trajectories.errors import NotRecorded
-from trajectories.reader import Trajectory
+from trajectories.storage.reader import Trajectory
+from trajectories.thermodynamics import tempering
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from trajectories.file import COMMITTED, FIELDS, FRAME, OBSERVABLES, PARTICLES
+from trajectories.storage.layout import COMMITTED, FIELDS, FRAME, OBSERVABLES, PARTICLES
 
 Array = NDArray[Any]
 _MIB = 1 << 20

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from trajectories import parameters as settings
 from trajectories import statistics
-from trajectories.reader import Observable, Trajectory
+from trajectories.storage import parameters as settings
+from trajectories.storage.reader import Observable, Trajectory
 
 _AVERAGED = ("temperature", "potential_energy")
 

@@ -1,4 +1,4 @@
-"""Entropies of the sampled distribution of the weights, in nats (k_B = 1)."""
+"""Entropy of the Gaussian that has the covariance of the samples: an upper bound of the true one."""
 
 import math
 
