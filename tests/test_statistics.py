@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from trajectories import ensemble, entropy, statistics, thermodynamics
+from trajectories import statistics, thermodynamics
 from trajectories.statistics import Estimate
 
 
@@ -50,6 +50,10 @@ def test_equilibration_finds_the_end_of_the_transient():
     series = autoregressive(rng, (2000, 2), 0.5) + 20 * np.exp(-np.arange(2000) / 40)[:, None]
     assert 100 < statistics.equilibrated(series) < 400
     assert statistics.equilibrated(autoregressive(rng, (2000, 2), 0.5)) < 1000
+    stationary = [statistics.equilibrated(autoregressive(rng, (2000, 16), 0.9)) for _ in range(20)]
+    assert np.mean(stationary) < 100
+    common = autoregressive(rng, (2000, 16), 0.9) + 3 * np.exp(-np.arange(2000) / 50)[:, None]
+    assert 50 < statistics.equilibrated(common) < 300  # 3 widths off for 50 samples, but so in every replica
     long = rng.normal(size=(50_000, 2)) + 20 * np.exp(-np.arange(50_000) / 1000)[:, None]
     assert 3000 < statistics.equilibrated(long) < 10_000
 
@@ -113,63 +117,3 @@ def test_drift_is_found_within_its_error(replicas):
     assert drift.replicas.shape == drift.errors.shape == (replicas,)
     assert np.abs(z).max() < 5
     assert 0.7 < np.std(z) < 1.6
-
-
-@pytest.mark.parametrize(("replicas", "phi", "d"), [(1, 0.0, 5), (1, 0.7, 3), (8, 0.0, 40), (8, 0.7, 10)])
-def test_gaussian_entropy_is_exact_within_its_error(replicas, phi, d):
-    rng = np.random.default_rng(7)
-    mixing = rng.normal(size=(d, d))
-    exact = 0.5 * d * math.log(2 * math.pi * math.e) + np.linalg.slogdet(mixing)[1]
-    z = [
-        entropy.gaussian((autoregressive(rng, (400, replicas, d), phi) @ mixing).squeeze()).z(exact) for _ in range(40)
-    ]
-    assert np.abs(z).max() < 6
-    assert abs(np.mean(z)) < 5 * np.std(z, ddof=1) / math.sqrt(40)
-    assert 0.6 < np.std(z) < 1.6
-
-
-def test_gaussian_entropy_needs_enough_samples():
-    with pytest.raises(ValueError, match="sample longer"):
-        entropy.gaussian(np.random.default_rng(8).normal(size=(10, 12)))
-    with pytest.raises(ValueError, match="singular"):
-        entropy.gaussian(np.ones((10, 2)))
-
-
-def test_the_two_ensembles_average_over_different_axes():
-    logits = np.random.default_rng(9).normal(size=(5, 3, 7, 4))
-    assert ensemble.mean(logits, over="samples").shape == (3, 7, 4)
-    assert ensemble.mean_softmax(logits).shape == (7, 4)
-    np.testing.assert_allclose(
-        ensemble.mean_softmax(logits, over="samples").mean(axis=0), ensemble.mean_softmax(logits)
-    )
-    np.testing.assert_allclose(ensemble.vote(logits).sum(axis=-1), 1.0)
-    assert ensemble.accuracy(ensemble.vote(logits, over="samples"), np.zeros(7, int)).shape == (3,)
-    with pytest.raises(ValueError, match="allowed are 'samples'"):
-        ensemble.mean(logits, over="all")
-
-
-def test_averaging_never_loses_in_convex_scores():
-    rng = np.random.default_rng(10)
-    logits, labels, targets = rng.normal(size=(6, 4, 50, 3)), rng.integers(0, 3, 50), rng.normal(size=(50, 3))
-    members = ensemble.probabilities(logits)
-    assert ensemble.nll(ensemble.mean_softmax(logits), labels) <= ensemble.nll(members, labels).mean()
-    gap = ensemble.mse(logits, targets).mean() - ensemble.mse(ensemble.mean(logits), targets)
-    assert gap == pytest.approx(np.square(ensemble.spread(logits)).mean())  # ambiguity decomposition
-
-
-def test_calibration_of_labels_drawn_from_the_prediction():
-    rng = np.random.default_rng(11)
-    chances = ensemble.probabilities(2 * rng.normal(size=(20_000, 3)))
-    labels = (rng.random(20_000)[:, None] > chances.cumsum(axis=1)).sum(axis=1)
-    found = ensemble.calibration(chances, labels)
-    assert found.ece < 0.02
-    assert found.counts.sum() == 20_000
-    assert ensemble.calibration(chances**3 / (chances**3).sum(1, keepdims=True), labels).ece > 0.1
-    assert ensemble.nll(chances, labels) == pytest.approx(stats.entropy(chances, axis=1).mean(), abs=0.02)
-
-
-def test_r2_is_one_for_the_truth_and_zero_for_its_mean():
-    targets = np.random.default_rng(12).normal(size=(30, 2))
-    assert ensemble.r2(targets, targets) == 1
-    assert ensemble.r2(np.broadcast_to(targets.mean(axis=0), (30, 2)), targets) == pytest.approx(0)
-    assert ensemble.probabilities(np.zeros((5, 1))).tolist() == [[0.5, 0.5]] * 5
