@@ -220,7 +220,8 @@ def test_without_pymbar_it_says_how_to_get_it(monkeypatch):
 
 
 def test_pymbar_is_silent_at_import_and_other_loggers_are_left_alone():
-    code = "import logging; from trajectories.thermodynamics.tempering import _mbar; _mbar(); logging.warning('heard')"
+    name = "trajectories.thermodynamics.pymbar_quietly"
+    code = f"import logging; from {name} import mbar_class; mbar_class(); logging.warning('heard')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr.strip() == "WARNING:root:heard"

@@ -1,6 +1,5 @@
 """Runs whose replicas walk in temperature: acceptance, round trips, averages by rung and free energies, offline."""
 
-import logging
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from trajectories import statistics
 from trajectories.errors import NotRecorded, TrajectoryError
 from trajectories.statistics import Estimate
 from trajectories.storage.reader import Trajectory
+from trajectories.thermodynamics.pymbar_quietly import mbar_class
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -160,8 +160,8 @@ def free_energies(found: Walk) -> FreeEnergies:
 
     Reference: Shirts, Chodera, J. Chem. Phys. 129, 124105 (2008).
     """
-    mbar = _mbar()
-    kept = found._replace(**{name: getattr(found, name)[:: _thinning(found)] for name in _SERIES})
+    mbar = mbar_class()
+    kept = picked(found, slice(None, None, _thinning(found)))
     by_rung = energies(kept)
     counts = np.array([len(one) for one in by_rung])
     if (counts == 0).any():
@@ -178,15 +178,25 @@ def free_energies(found: Walk) -> FreeEnergies:
 _SERIES = ("steps", "rung", "pair", "accepted", "energy")
 
 
-def _thinning(found: Walk) -> int:
-    """Attempts between two independent samples of the energy, whichever rung it is on."""
+def reduced_energies(found: Walk) -> Floats:
+    """Return (E - <E>_k)/sd_k (attempts, replicas), k being the rung of each: one series whatever the rung."""
     reduced = np.zeros_like(found.energy)
     for k in range(found.rungs):
         here = found.rung == k
         values = found.energy[here]
         if len(values) > 1 and values.std() > 0:
             reduced[here] = (values - values.mean()) / values.std()
-    return math.ceil(statistics.inefficiency(reduced))
+    return reduced
+
+
+def picked(found: Walk, rows: slice) -> Walk:
+    """Return the walk at some of its attempts."""
+    return found._replace(**{name: getattr(found, name)[rows] for name in _SERIES})
+
+
+def _thinning(found: Walk) -> int:
+    """Attempts between two independent samples of the energy, whichever rung it is on."""
+    return math.ceil(statistics.inefficiency(reduced_energies(found)))
 
 
 def _by_place(found: Walk, values: Array, place: Array, places: int) -> tuple[Floats, Floats, Array]:
@@ -211,16 +221,3 @@ def _by_place(found: Walk, values: Array, place: Array, places: int) -> tuple[Fl
 def _divide(part: Array, whole: Array) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(part / whole, dtype=np.float64)
-
-
-def _mbar() -> Any:
-    """The class MBAR, without the notices that pymbar logs when it is imported."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        from pymbar import MBAR
-    except ImportError as error:
-        raise TrajectoryError("free energies by MBAR need pymbar: pip install mdnet[validate]") from error
-    finally:
-        logging.disable(before)
-    return MBAR
