@@ -1,6 +1,6 @@
 """Scores of predictions (..., points, outputs); the leading axes stay, so members and ensembles are scored alike."""
 
-from typing import NamedTuple
+import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,46 +10,28 @@ Floats = NDArray[np.float64]
 
 def accuracy(chances: ArrayLike, labels: ArrayLike) -> Floats:
     """Share of points whose most probable class is the label; chances (..., points, classes), labels (points,)."""
-    array, truth = _scored(chances, labels)
+    array, truth = against_labels(chances, labels)
     return np.asarray((array.argmax(axis=-1) == truth).mean(axis=-1))
 
 
 def nll(chances: ArrayLike, labels: ArrayLike) -> Floats:
     """Mean negative log-likelihood of the labels in nats; infinite where a label has probability zero."""
-    array, truth = _scored(chances, labels)
+    array, truth = against_labels(chances, labels)
     with np.errstate(divide="ignore"):
         return np.asarray(-np.log(array[..., np.arange(len(truth)), truth]).mean(axis=-1))
 
 
-class Calibration(NamedTuple):
-    """Reliability curve: what the ensemble says against how often it is right, by bin of confidence."""
+def brier(chances: ArrayLike, labels: ArrayLike) -> Floats:
+    """Brier's score, the mean over points of sum_c (p_c - [c is the label])^2: 0 is perfect, 2 the worst.
 
-    ece: float  # expected calibration error, sum_b n_b / n |accuracy_b - confidence_b|
-    confidence: Floats  # (bins,) mean confidence in the bin; nan when empty
-    accuracy: Floats  # (bins,) share of right answers in the bin; nan when empty
-    counts: NDArray[np.int64]  # (bins,)
-
-
-def calibration(chances: ArrayLike, labels: ArrayLike, *, bins: int = 10) -> Calibration:
-    """Expected calibration error and reliability curve of chances (points, classes) with equal bins of confidence.
-
-    Reference: Guo, Pleiss, Sun & Weinberger, ICML 2017.
+    Reference: Brier, Mon. Weather Rev. 78, 1 (1950).
     """
-    array, truth = _scored(chances, labels)
-    if array.ndim != 2:
-        raise ValueError(f"calibration takes one ensemble, (points, classes); got shape {array.shape}")
-    confidence = array.max(axis=-1)
-    right = (array.argmax(axis=-1) == truth).astype(np.float64)
-    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # bins are (low, high]
-    counts = np.bincount(place, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        said = np.bincount(place, confidence, bins) / counts
-        was = np.bincount(place, right, bins) / counts
-    ece = float(np.nansum(counts * np.abs(was - said)) / len(truth))
-    return Calibration(ece, said, was, counts)
+    array, truth = against_labels(chances, labels)
+    return np.asarray(np.square(array - np.eye(array.shape[-1])[truth]).sum(axis=-1).mean(axis=-1))
 
 
-def _scored(chances: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+def against_labels(chances: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
+    """Return probabilities as float64 and labels as integers; ValueError where they do not fit each other."""
     array, truth = np.asarray(chances, dtype=np.float64), np.asarray(labels)
     if truth.ndim != 1 or truth.dtype.kind not in "iub" or array.ndim < 2 or array.shape[-2] != len(truth):
         raise ValueError(
@@ -64,20 +46,54 @@ def _scored(chances: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.i
 
 def mse(predictions: ArrayLike, targets: ArrayLike) -> Floats:
     """Mean squared error over points and outputs; predictions (..., points, outputs), targets (points, outputs)."""
-    array, truth = _compared(predictions, targets)
+    array, truth = against_targets(predictions, targets)
     return np.asarray(np.square(array - truth).mean(axis=(-2, -1)))
 
 
 def r2(predictions: ArrayLike, targets: ArrayLike) -> Floats:
     """Coefficient of determination 1 - SSE / SST, averaged over outputs; nan for an output that does not vary."""
-    array, truth = _compared(predictions, targets)
-    wrong = np.square(array - truth).sum(axis=-2)  # (..., outputs)
-    total = np.square(truth - truth.mean(axis=0)).sum(axis=0)
+    array, truth = against_targets(predictions, targets)
+    return determination(np.square(array - truth), truth)
+
+
+def determination(squares: Floats, targets: Floats) -> Floats:
+    """1 - SSE / SST averaged over outputs, from squared errors (..., points, outputs) and targets (points, outputs)."""
+    total = np.square(targets - targets.mean(axis=0)).sum(axis=0)  # (outputs,)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.where(total > 0, 1 - wrong / total, np.nan).mean(axis=-1))
+        return np.asarray(np.where(total > 0, 1 - squares.sum(axis=-2) / total, np.nan).mean(axis=-1))
 
 
-def _compared(predictions: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
+def gaussian_nll(predictions: ArrayLike, targets: ArrayLike, noise: ArrayLike) -> Floats:
+    """Mean of ln(2 pi s^2)/2 + (y - f)^2/(2 s^2) over points and outputs, in nats: targets are f plus Gaussian noise.
+
+    For members ``noise`` s is the sd of the data's noise; for the mean of an ensemble take the sd of its prediction,
+    sqrt(noise^2 + spread^2), which is one Gaussian in place of the mixture of the members.
+
+    Args:
+        predictions: f, (..., points, outputs).
+        targets: y, (points, outputs).
+        noise: s > 0, one number or anything that broadcasts to predictions.
+
+    Raises:
+        ValueError: shapes do not fit, or noise is not positive.
+
+    Reference: Lakshminarayanan, Pritzel, Blundell, NeurIPS 2017.
+    """
+    array, truth = against_targets(predictions, targets)
+    variance = np.square(_positive(noise))
+    terms = 0.5 * np.log(2 * math.pi * variance) + np.square(array - truth) / (2 * variance)
+    return np.asarray(terms.mean(axis=(-2, -1)))
+
+
+def _positive(noise: ArrayLike) -> Floats:
+    array = np.asarray(noise, dtype=np.float64)
+    if not (array > 0).all():
+        raise ValueError(f"noise is {array if array.ndim == 0 else array.min()}: a standard deviation must be positive")
+    return array
+
+
+def against_targets(predictions: ArrayLike, targets: ArrayLike) -> tuple[Floats, Floats]:
+    """Return predictions and targets as float64, targets (points, outputs); ValueError where they do not fit."""
     array, truth = np.asarray(predictions, dtype=np.float64), np.asarray(targets, dtype=np.float64)
     if truth.ndim == 1:
         truth = truth[:, None]
