@@ -4,8 +4,8 @@ Why room is reserved. When a disk fills, HDF5 has already put the new end of fil
 blocks into its indices: in 48 trials (chunk index old and new, rows of 0.4 to 200 kB, three limits) every file
 was unreadable afterwards, committed rows included, and 45 of the processes crashed in HDF5's own clean-up at exit.
 So each batch first allocates its upper bound with ``posix_fallocate``, which either succeeds or fails before HDF5
-has touched anything: 0 of 24 files lost, none crashed, under RLIMIT_FSIZE and on a full tmpfs. It also keeps the
-file at least as long as the superblock says, so a kill between two of HDF5's writes leaves no "truncated file".
+has touched anything: 0 of 24 files lost, none crashed, under RLIMIT_FSIZE and on a full tmpfs. Live readers do not
+mind a file that is longer than its superblock says; what a killed writer has reserved stays part of the file.
 On file systems that cannot reserve (ZFS and other copy-on-write ones) this is a check, not a guarantee.
 """
 
@@ -15,6 +15,8 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import h5py
 
@@ -35,6 +37,14 @@ class Disk:
         except BaseException:
             self.close()
             raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def _lock(self) -> None:
         if sys.platform == "win32":
@@ -72,6 +82,17 @@ class Disk:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the device, where the system can say so."""
+    if sys.platform == "win32":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def divert(h5: h5py.File) -> None:

@@ -3,17 +3,20 @@
     /h5md                     version, author, creator, modules/thermodynamics
     /particles/trajectory     box (dimension 1, no boundary); mass, id, species, replica (particles,), fixed in time
         position              step, time (frames,); value (frames, particles, 1); particles = replicas * dof
-        velocity, force       optional; step and time are hard links to position's
+        velocity, force       optional; step and time are hard links to position's, or their own
     /observables/<name>       step, time (samples,); value (samples, replicas, ...)
     /parameters               what was run; table/{name, shape, offset} of the parameter tensors
-    /mdnet                    format, replicas, dof; committed/<series>: rows of each series that are complete
+    /mdnet                    format, replicas, dof, how rows are stored (live, compression, bits)
+        committed/<series>    rows of each series that are complete; velocity and force have one where step and time
+                              are their own
+        learnt/<name>         step, time, value (samples, ...): what belongs to all replicas, such as the axes of a
+                              projection
 
 Reference: de Buyl, Colberg & Hofling, Comput. Phys. Commun. 185, 1546 (2014); https://h5md.nongnu.org.
 """
 
 import contextlib
 import getpass
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -31,6 +34,7 @@ FILE_NAME = "trajectory.h5"  # within a run folder
 PARTICLES = "/particles/trajectory"
 OBSERVABLES = "/observables"
 COMMITTED = "/mdnet/committed"
+LEARNT = "/mdnet/learnt"
 FRAME = "position"  # the series that velocity and force share their steps with
 FIELDS = ("position", "velocity", "force")
 
@@ -120,42 +124,6 @@ def read_table(h5: h5py.File) -> list[Tensor]:
     group = h5["parameters/table"]
     rows = zip(group["name"].asstr()[()], group["shape"][()], group["offset"][()], strict=True)
     return [Tensor(str(name), tuple(int(n) for n in shape if n >= 0), int(offset)) for name, shape, offset in rows]
-
-
-def open_hdf5(path: Path, mode: str, **options: Any) -> h5py.File:
-    """Open a trajectory without HDF5's own lock, so that a run can be read while it is being written.
-
-    Raises:
-        NotATrajectory: there is no such file, or it is not HDF5, not ours, of a newer format, or cut off.
-    """
-    if not path.is_file():
-        raise NotATrajectory(f"{path}: there is no such file; give the .h5 file, or the folder that holds {FILE_NAME}")
-    for wait in (0.02, 0.1, 0.5, None):  # a writer may be between two writes of the same batch
-        try:
-            h5 = h5py.File(path, mode, locking=False, **options)
-            break
-        except OSError as error:
-            if wait is None or not h5py.is_hdf5(path) or "truncated" in str(error):
-                raise NotATrajectory(_diagnosis(path, error)) from error
-            time.sleep(wait)
-    with broken_means_error(path):
-        form = h5["mdnet"].attrs["format"] if "mdnet" in h5 else None
-    if form is None or form > FORMAT:
-        h5.close()
-        what = "not a trajectory of mdnet" if form is None else f"of format {form}; this version reads up to {FORMAT}"
-        raise NotATrajectory(f"{path} is HDF5, but {what}: check the path, or use a newer mdnet")
-    return h5
-
-
-def _diagnosis(path: Path, error: OSError) -> str:
-    if not h5py.is_hdf5(path):
-        return f"{path} is not an HDF5 file, or its beginning is overwritten; give a trajectory written by mdnet"
-    if "truncated" in str(error):
-        return (
-            f"{path} is cut off after {path.stat().st_size} bytes ({error}): copy it again in full, or go back to "
-            "the run folder it came from"
-        )
-    return f"{path} cannot be opened: {error}; if the disk is sound, the file is damaged: use another copy"
 
 
 @contextlib.contextmanager

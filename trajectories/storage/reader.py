@@ -1,8 +1,6 @@
 """Trajectory: a finished, running or interrupted run as arrays; reads only what is asked for."""
 
-import difflib
 import os
-from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,17 +14,16 @@ from trajectories.errors import NotATrajectory, NotRecorded
 from trajectories.storage import parameters as settings
 from trajectories.storage import series
 from trajectories.storage.layout import (
-    COMMITTED,
     FILE_NAME,
     FRAME,
-    OBSERVABLES,
     PARTICLES,
     Tensor,
     broken_means_error,
-    open_hdf5,
     read_table,
 )
 from trajectories.storage.lazy import LazyArray
+from trajectories.storage.observables import Learnt, Observables, unknown
+from trajectories.storage.opening import open_hdf5
 
 Array = NDArray[Any]
 
@@ -42,86 +39,22 @@ def open(path: str | os.PathLike[str]) -> "Trajectory":
     return Trajectory(path)
 
 
-class Observable:
-    """One observable: steps and times (samples,), values (samples, replicas, ...)."""
-
-    def __init__(self, path: Path, name: str, group: h5py.Group, samples: int) -> None:
-        self.name = name
-        self._path, self._group, self._samples = path, group, samples
-
-    def __len__(self) -> int:
-        return self._samples
-
-    def __repr__(self) -> str:
-        return f"Observable({self.name!r}, shape={self.shape}, dtype={self._group['value'].dtype})"
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """(samples, replicas, ...), known without reading."""
-        return (self._samples, *self._group["value"].shape[1:])
-
-    def _read(self, name: str) -> Array:
-        with broken_means_error(self._path):
-            return np.asarray(self._group[name][: self._samples])
-
-    @cached_property
-    def steps(self) -> Array:
-        """Step of each sample, (samples,)."""
-        return self._read("step")
-
-    @cached_property
-    def times(self) -> Array:
-        """Time of each sample, (samples,)."""
-        return self._read("time")
-
-    @cached_property
-    def values(self) -> Array:
-        """The samples, (samples, replicas, ...)."""
-        return self._read("value")
-
-
-class Observables(Mapping[str, Observable]):
-    """The observables of a run by name; two-level names are joined by '/', as in "train/loss"."""
-
-    def __init__(self, path: Path, h5: h5py.File) -> None:
-        self._every = {
-            name: Observable(path, name, h5[f"{OBSERVABLES}/{name}"], int(h5[f"{COMMITTED}/observables/{name}"][()]))
-            for name in series.observable_names(h5)
-        }
-
-    def __getitem__(self, name: str) -> Observable:
-        try:
-            return self._every[name]
-        except KeyError:
-            raise NotRecorded(_unknown("observable", name, self._every)) from None
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._every)
-
-    def __len__(self) -> int:
-        return len(self._every)
-
-    def __repr__(self) -> str:
-        return f"Observables({', '.join(self._every)})"
-
-
 class Trajectory:
     """One trajectory, open for reading; a context manager. Arrays stay on disk until they are indexed."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         given = Path(path)
         self.path = given / FILE_NAME if given.is_dir() else given
-        self._h5 = open_hdf5(self.path, "r")
-        try:
-            with broken_means_error(self.path):
-                own = self._h5["mdnet"].attrs
-                self.replicas, self.dof = int(own["replicas"]), int(own["dof"])
-                self._frames = int(self._h5[f"{COMMITTED}/{FRAME}"][()])
-                self.table: list[Tensor] = read_table(self._h5)
-                self.observables = Observables(self.path, self._h5)
-        except BaseException:
-            self.close()
-            raise
+        self._h5 = open_hdf5(self.path, self._look)
+
+    def _look(self, h5: h5py.File) -> None:
+        own = h5["mdnet"].attrs
+        self.replicas, self.dof = int(own["replicas"]), int(own["dof"])
+        self._rows = series.frame_rows(h5)
+        self._frames = self._rows[FRAME]
+        self.table: list[Tensor] = read_table(h5)
+        self.observables = Observables(self.path, h5)
+        self.learnt = Learnt(self.path, h5)
 
     def __enter__(self) -> Self:
         return self
@@ -142,28 +75,28 @@ class Trajectory:
         return f"Trajectory({str(self.path)!r}, frames={len(self)}, replicas={self.replicas}, dof={self.dof})"
 
     def _field(self, name: str, tail: tuple[int, ...], offset: int = 0) -> LazyArray:
-        particles = self._h5[PARTICLES]
-        if name not in particles:
+        if name not in self._rows:
             raise NotRecorded(
                 f"{self.path} holds no {name}: to record it, ask the frames for it ({name}=True, or Writer.frame)"
             )
-        if particles[name]["value"].shape[0] < self._frames:
+        element, frames = self._h5[f"{PARTICLES}/{name}"], self._rows[name]
+        if element["value"].shape[0] < frames:
             raise NotATrajectory(f"{self.path} was cut back by a resumed run since it was opened: open it again")
-        return LazyArray(self.path, particles[name]["value"], self._frames, self.replicas, tail, offset)
+        return LazyArray(self.path, element, frames, self.replicas, tail, offset)
 
     @property
     def positions(self) -> LazyArray:
-        """Coordinates q, (frames, replicas, dof)."""
+        """Coordinates q, (frames, replicas, dof), of the tensors in `table`: those that were kept."""
         return self._field("position", (self.dof,))
 
     @property
     def velocities(self) -> LazyArray:
-        """Velocities p / m, (frames, replicas, dof)."""
+        """Velocities p / m, (frames, replicas, dof), with the steps and times of their own frames."""
         return self._field("velocity", (self.dof,))
 
     @property
     def forces(self) -> LazyArray:
-        """Forces -dU/dq, (frames, replicas, dof)."""
+        """Forces -dU/dq, (frames, replicas, dof), with the steps and times of their own frames."""
         return self._field("force", (self.dof,))
 
     def layer(self, name: str) -> LazyArray:
@@ -171,7 +104,7 @@ class Trajectory:
         for tensor in self.table:
             if tensor.name == name:
                 return self._field("position", tensor.shape, tensor.offset)
-        raise NotRecorded(_unknown("parameter tensor", name, [tensor.name for tensor in self.table]))
+        raise NotRecorded(unknown("parameter tensor", name, [tensor.name for tensor in self.table]))
 
     def _axis(self, name: str) -> Array:
         with broken_means_error(self.path):
@@ -200,10 +133,3 @@ class Trajectory:
             stored = settings.read(self._h5["parameters"])
         stored.pop("table")
         return stored
-
-
-def _unknown(kind: str, name: str, known: Any) -> str:
-    names = list(known)
-    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4) or names[:10]
-    offer = f"did you mean {' or '.join(near)}?" if near else "none is recorded"
-    return f"no {kind} {name!r} in this trajectory: {offer}"

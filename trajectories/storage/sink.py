@@ -1,12 +1,13 @@
 """Puts rows into the HDF5 file, a batch at a time: reserve room, write, flush, commit, flush.
 
-The file is made with superblock 2 and then opened for the indices of HDF5 1.10: those only grow at their end (an
-extensible array of chunks), so what was committed is never moved; superblock 3 would leave a mark by which the
-file of a killed run refuses to open until h5clear is run. Measured, SIGKILL in a tight append loop: of 240 files
-with superblock 3 none opened afterwards; of 240 with superblock 2 all did, with every committed row.
+The file is written by HDF5's rules for live reading (SWMR), which let it be whole after every single write, and its
+structure (a new series, rows cut off by a resume) changes through a journal. With every write on record and the file
+cut short after each in turn, all of them opened with every committed row, and could be appended to; by HDF5's usual
+rules 52 of 537 had lost rows, and others could not be appended to.
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -16,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajectories.errors import AlreadyExists
-from trajectories.storage import series
+from trajectories.storage import encoding, journal, series, superblock
 from trajectories.storage.disk import Disk, divert
-from trajectories.storage.layout import FIELDS, open_hdf5
+from trajectories.storage.layout import FIELDS
+from trajectories.storage.opening import open_hdf5, open_to_append
+from trajectories.storage.recover import mend
 from trajectories.storage.series import Series
 
 FRAME_ROW = ""  # the name of a row that holds a frame
@@ -41,19 +44,27 @@ class Sink:
         self.path = path
         self._disk = Disk(path)
         try:
-            self._h5 = open_hdf5(path, "r+", libver=("v110", "latest"))
-            self.frames = series.open_frames(self._h5)
-            self.observables = {
-                name: series.open_observable(self._h5, name) for name in series.observable_names(self._h5)
-            }
+            mend(path)
+            with open_hdf5(path) as h5:
+                self.live = encoding.stored(h5).live
+            self._open()
         except BaseException:
             self._disk.close()
             raise
         self._dirty = False  # True from HDF5's first write of a batch until its commit
 
+    def _open(self) -> None:
+        self._h5 = open_to_append(self.path)
+        self._show()
+        self.frames = series.open_frames(self._h5)
+        self.observables = {name: series.open_series(self._h5, name) for name in series.names(self._h5)}
+
     @classmethod
     def create(cls, path: Path, skeleton: Callable[[h5py.File], None]) -> Self:
-        """Make the file, let ``skeleton`` write what is fixed in time, and open it; nothing is left on failure."""
+        """Make the file, let ``skeleton`` write what is fixed in time, and open it; nothing is left on failure.
+
+        A kill leaves an empty file: the whole one takes its place in one step.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.open("xb").close()
@@ -61,14 +72,17 @@ class Sink:
             raise AlreadyExists(
                 f"{path} exists already: choose another folder, move it away, or go on with Writer.resume"
             ) from error
+        fresh = path.with_name(path.name + ".new")
         try:
-            h5py.File(path, "w", libver=("v108", "v108"), locking=False).close()
-            h5 = h5py.File(path, "r+", libver=("v110", "latest"), locking=False)
+            journal.beside(path).unlink(missing_ok=True)  # of a file that is gone
+            h5 = h5py.File(fresh, "w", libver=journal.MODERN, locking=False)
             with _closed_whatever_happens(h5):
                 skeleton(h5)
                 h5.flush()
+            os.replace(fresh, path)
             return cls(path)
         except BaseException:
+            fresh.unlink(missing_ok=True)
             path.unlink()
             raise
 
@@ -83,8 +97,8 @@ class Sink:
         groups: dict[str, list[Row]] = {}
         for row in rows:
             groups.setdefault(row.name, []).append(row)
-        self._disk.reserve(self._h5.id.get_filesize(), _SLACK * (1 + len(groups)))
-        targets = [(self._open(name, group[0]), group) for name, group in groups.items()]
+        self._create_missing({name: group[0] for name, group in groups.items()})
+        targets = [(self._series(name), group) for name, group in groups.items()]
         room = sum(target.room(len(group)) for target, group in targets)
         self._disk.reserve(self._h5.id.get_filesize(), _SLACK + room)
         self._dirty = True
@@ -99,31 +113,50 @@ class Sink:
             target.commit()
         self._h5.flush()
         self._dirty = False
+        self._show()
 
-    def _open(self, name: str, row: Row) -> Series:
-        """Find the series of ``row``, or create it: velocity and force with the first frame, too."""
-        if name == FRAME_ROW:
-            missing = [field for field in FIELDS if field in row.fields and field not in self.frames.fields]
-            for field in missing:
-                series.add_field(self._h5, field)
-            if missing:
-                self.frames = series.open_frames(self._h5)
-            return self.frames
-        if name not in self.observables:
-            value = row.fields["value"]
-            self.observables[name] = series.create_observable(self._h5, name, value.shape, value.dtype)
-        return self.observables[name]
+    def _show(self) -> None:
+        """Let every program open the file, unless it is to be marked as live; HDF5 marks it with every new end."""
+        if not self.live:
+            superblock.unmark(self.path)
+
+    def _series(self, name: str) -> Series:
+        return self.frames if name == FRAME_ROW else self.observables[name]
+
+    def _create_missing(self, first: Mapping[str, Row]) -> None:
+        """Create the series of the rows that have none yet: velocity and force with the first frame, too."""
+        frame = first[FRAME_ROW].fields if FRAME_ROW in first else {}
+        fields = [field for field in FIELDS if field in frame and field not in self.frames.fields]
+        new = [row for name, row in first.items() if name != FRAME_ROW and name not in self.observables]
+        if not fields and not new:
+            return
+
+        def create(h5: h5py.File) -> None:
+            for field in fields:
+                series.add_field(h5, field)
+            for row in new:
+                value = row.fields["value"]
+                series.create(h5, row.name, value.shape, value.dtype)
+
+        self._restructure(create)
+
+    def _restructure(self, change: Callable[[h5py.File], None]) -> None:
+        """Close the file, change its structure as a whole or not at all, and open it again."""
+        self._h5.close()
+        try:
+            journal.edit(self.path, change, self._disk.reserve)
+        finally:
+            self._open()
 
     def cut_after(self, step: int) -> None:
-        """Drop every row with a step beyond ``step``: first the counters, then the rows."""
-        every = [self.frames, *self.observables.values()]
-        self._disk.reserve(self._h5.id.get_filesize(), _SLACK)
-        for one in every:
-            one.cut_after(step)
-        self._h5.flush()
-        for one in every:
-            one.shrink()
-        self._h5.flush()
+        """Drop every row with a step beyond ``step``."""
+
+        def cut(h5: h5py.File) -> None:
+            for one in (series.open_frames(h5), *(series.open_series(h5, name) for name in series.names(h5))):
+                one.cut_after(step)
+                one.shrink()
+
+        self._restructure(cut)
 
     def sync(self) -> None:
         """Return when every committed row is on the device."""
@@ -136,6 +169,7 @@ class Sink:
             divert(self._h5)
             with contextlib.suppress(OSError, RuntimeError):
                 self._h5.close()
+            superblock.unmark(self.path, abandoned=True)
         else:
             self._h5.flush()
             end = self._h5.id.get_filesize()

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trajectories.errors import InvalidRow, WriteFailed
-from trajectories.storage import series
+from trajectories.storage import encoding, series
 from trajectories.storage.layout import Tensor, write_skeleton
+from trajectories.storage.options import Storage
 from trajectories.storage.sink import FRAME_ROW, Row, Sink
 from trajectories.storage.worker import Worker
 
@@ -56,6 +57,7 @@ class Writer:
         masses: Array,
         parameters: Mapping[str, Any],
         dtype: str = "float32",
+        storage: Storage = Storage(),
         queue_bytes: int = _QUEUE_BYTES,
     ) -> Self:
         """Start a new trajectory file at ``path``.
@@ -67,18 +69,20 @@ class Writer:
             masses: (dof,).
             parameters: nested settings stored under /parameters (see `trajectories.parameters.write`).
             dtype: of positions, velocities and forces: "float32" or "float64".
+            storage: live, compressed, rounded; kept in the file for a later resume.
             queue_bytes: how much may wait to be written before the caller is made to wait.
 
         Raises:
             AlreadyExists: there is such a file; InvalidRow: the table does not cover dof, or a bad parameter;
-            WriteFailed: the file cannot be made.
+            WriteFailed: the file cannot be made; ValueError: more bits are to be kept than dtype has.
         """
         tensors = _check_table(table, masses, replicas, dtype)
 
         def skeleton(h5: h5py.File) -> None:
             kind = np.dtype(dtype)
             write_skeleton(h5, table=tensors, replicas=replicas, masses=masses, dtype=kind, parameters=parameters)
-            series.create_frames(h5, replicas * len(masses), kind)
+            encoding.remember(h5, storage)
+            series.create_frames(h5, replicas * len(masses), kind, storage)
 
         try:
             sink = Sink.create(Path(path), skeleton)
@@ -96,8 +100,12 @@ class Writer:
             NotATrajectory: no such file, or not one of ours; InUse: another writer has it open.
         """
         sink = Sink(Path(path))
-        sink.cut_after(step)
-        replicas, dof = sink.frame_shape
+        try:
+            sink.cut_after(step)
+            replicas, dof = sink.frame_shape
+        except BaseException:
+            sink.close()
+            raise
         return cls(sink, replicas=replicas, dof=dof, queue_bytes=queue_bytes)
 
     def frame(
@@ -110,6 +118,8 @@ class Writer:
             if array.shape != self._frame_shape:
                 raise InvalidRow(f"{name} has shape {array.shape}; it must be (replicas, dof) = {self._frame_shape}")
         if self._fields is None:
+            if apart := [name for name in given if f"/{name}" in self._last]:
+                raise InvalidRow(f"{apart[0]} has a cadence of its own in {self.path}: leave it out of the frames")
             self._fields = frozenset(given)
         if self._fields != given.keys():
             raise InvalidRow(
@@ -117,6 +127,25 @@ class Writer:
                 f"{', '.join(sorted(self._fields))}: record the same in every frame"
             )
         self._hand_over(Row(FRAME_ROW, step, time, given), sum(array.nbytes for array in given.values()))
+
+    def element(self, name: str, step: int, time: float, value: Array) -> None:
+        """Append one row of "velocity" or "force", (replicas, dof), at a cadence of its own, apart from the frames."""
+        if name not in ("velocity", "force"):
+            raise InvalidRow(f"element {name!r}: velocity and force may have a cadence of their own")
+        if value.shape != self._frame_shape:
+            raise InvalidRow(f"{name} has shape {value.shape}; it must be (replicas, dof) = {self._frame_shape}")
+        if name in (self._fields or ()):
+            raise InvalidRow(f"{name} is part of the frames of {self.path} already: give it there, or apart from them")
+        self._hand_over(Row(f"/{name}", step, time, {"value": value}), value.nbytes)
+
+    def learnt(self, name: str, step: int, time: float, value: Array) -> None:
+        """Append what the run has learnt for all replicas together, of any shape but always the same."""
+        place = f"/learnt/{name}"
+        if self._shapes.setdefault(place, value.shape) != value.shape:
+            raise InvalidRow(f"{name} has shape {value.shape}; it was of shape {self._shapes[place]} before")
+        if not _NAME.fullmatch(name):
+            raise InvalidRow(f"name {name!r}: use one or two levels such as 'mean' or 'principal/components'")
+        self._hand_over(Row(place, step, time, {"value": value}), value.nbytes)
 
     def observable(self, name: str, step: int, time: float, value: Array) -> None:
         """Append one sample of an observable, (replicas, ...); its first sample creates the series.
