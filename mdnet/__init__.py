@@ -8,7 +8,9 @@ from mdnet import data, networks
 from mdnet.adaptation import AdaptStep
 from mdnet.cautions import NonCanonicalWarning, UnboundedWarning
 from mdnet.checkpoint import ResumeError
+from mdnet.frames import load_frame
 from mdnet.priors import Box, GaussianPrior
+from mdnet.projections import PrincipalComponents, RandomProjection
 from mdnet.recording import OutputExistsError
 from mdnet.reporters import (
     ConfigurationalTemperature,
@@ -24,7 +26,9 @@ from mdnet.simulation import Simulation
 from mdnet.stability import DivergenceError
 from mdnet.system import ParticleSystem
 from mdnet.tempering import PopulationAnnealing, ReplicaExchange, SimulatedTempering, from_pilot, geometric
+from mdnet.tensorboard import TensorBoard
 from mdnet.training import minimise
+from trajectories import Storage
 
 __all__ = [
     "AdaptStep",
@@ -43,18 +47,23 @@ __all__ = [
     "ParticleSystem",
     "PopulationAnnealing",
     "Predictions",
+    "PrincipalComponents",
+    "RandomProjection",
     "ReplicaExchange",
     "ResumeError",
     "Scalars",
     "SimulatedTempering",
     "Simulation",
     "Staircase",
+    "Storage",
     "Table",
+    "TensorBoard",
     "UnboundedWarning",
     "accuracy",
     "data",
     "from_pilot",
     "geometric",
+    "load_frame",
     "minimise",
     "networks",
     "r2",

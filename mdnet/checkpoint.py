@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from trajectories import WriteFailed
+from trajectories.storage.disk import sync_folder
 
 State = dict[str, Any]
 
@@ -17,15 +21,27 @@ class ResumeError(RuntimeError):
 
 
 def save(folder: Path, state: State, *, keep: int = 2) -> Path:
-    """Write `state` as folder/checkpoint-STEP.pt: temporary name, fsync, rename; the last `keep` stay."""
+    """Write `state` as folder/checkpoint-STEP.pt: temporary name, fsync, rename; the last `keep` stay.
+
+    Raises WriteFailed where it cannot be written; the checkpoints before it stay.
+    """
     path = folder / f"checkpoint-{state['step']:012d}.pt"
-    temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-    _sync_folder(folder)
+    temporary = folder / "checkpoint.tmp"
+    try:
+        with open(temporary, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        sync_folder(folder)
+    except (OSError, RuntimeError) as error:
+        _remove(temporary)
+        before = found(folder)
+        raise WriteFailed(
+            f"the checkpoint {path} cannot be written: {_reason(error)}. The trajectory is on disk and readable; free "
+            "some space (or raise the quota), check the permissions, and then "
+            + (f"resume: {before[-1].name} is whole" if before else "start anew (--force)")
+        ) from error
     for old in found(folder)[:-keep]:
         old.unlink()
     return path
@@ -42,7 +58,10 @@ def load(folder: Path) -> State:
         except Exception:  # torn by a crash of the machine: the one before is whole
             continue
         return state
-    raise ResumeError(f"{folder} holds no readable checkpoint (checkpoint-*.pt); start anew with overwrite (--force)")
+    raise ResumeError(
+        f"{folder} holds no readable checkpoint (checkpoint-*.pt): no run was begun there, or it ended before its "
+        "first one; start anew with overwrite (--force)"
+    )
 
 
 def found(folder: Path) -> list[Path]:
@@ -61,9 +80,16 @@ def compare(saved: Mapping[str, str], current: Mapping[str, str]) -> None:
         )  # fmt: skip
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _reason(error: BaseException) -> str:
+    """Give the operating system's words, which torch may have wrapped in its own."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error)

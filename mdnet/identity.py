@@ -77,7 +77,7 @@ def fingerprint(
         "minibatch": _minibatch(integrator),
         "schedule": str(dict(schedule)),
         "seed": str(seed),
-        "reporters": str([(type(r).__name__, r.every) for r in reporters]),
+        "reporters": str([(type(r).__name__, r.every, getattr(r, "settings", {})) for r in reporters]),
         "actions": str(list(actions)),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,15 @@ import numpy as np
 from torch import Tensor
 
 from mdnet import checkpoint
+from mdnet.reporters import Frames, Reporter
 from mdnet.system import ParticleSystem
 from trajectories import Writer
+from trajectories.storage.encoding import check
+from trajectories.storage.options import Storage
 
 TRAJECTORY = "trajectory.h5"
 _FRAME = ("position", "velocity", "force")
+_LEARNT = "learnt/"
 
 
 class OutputExistsError(FileExistsError):
@@ -25,13 +29,33 @@ class Record:
     """The output of one run; with output=None it only remembers the latest values.
 
     `parameters`: what the file holds under /parameters. `overwrite`: an existing run in `output` is replaced.
-    `begun`: whether the folder belongs to this run.
+    `reporters`: the frames among them say which tensors are kept. `storage`: how a new file is stored; one that is
+    resumed stays as it is. `begun`: whether the folder belongs to this run.
+
+    Raises ValueError for two reporters of frames, as a file has one series of them, and for more bits to be kept
+    than the positions have.
     """
 
     def __init__(
-        self, output: Path | None, system: ParticleSystem, parameters: Mapping[str, Any], *, overwrite: bool
+        self,
+        output: Path | None,
+        system: ParticleSystem,
+        parameters: Mapping[str, Any],
+        *,
+        overwrite: bool,
+        reporters: Sequence[Reporter] = (),
+        storage: Storage = Storage(),
     ) -> None:
         self.output, self.system, self.parameters, self.overwrite = output, system, parameters, overwrite
+        self.storage = storage
+        check(storage, self._dtype)
+        frames = [reporter for reporter in reporters if isinstance(reporter, Frames)]
+        if len(frames) > 1:
+            raise ValueError(
+                "there are two Frames reporters, but a trajectory has one series of frames; give one, with "
+                "velocity=STEPS or force=STEPS where these have a cadence of their own"
+            )
+        self._frames = frames[0] if frames else None
         self.begun = False
         self.latest: dict[str, np.ndarray] = {}
         self._writer: Writer | None = None
@@ -49,23 +73,51 @@ class Record:
             self._writer = Writer.resume(path, step)
             return
         self._claim(path)
-        system = self.system
-        self._writer = Writer.create(
-            path, table=system.table.entries, replicas=system.replicas, masses=system.masses.cpu().numpy(),
-            dtype=str(system.dtype).removeprefix("torch."), parameters=self.parameters,
+        self._writer = self._create(path)
+
+    def _create(self, path: Path) -> Writer:
+        """A new file for the tensors that are kept; the table of all of them is in /parameters/network."""
+        system, entries = self.system, self.system.table.entries
+        kept = None if self._frames is None else self._frames.kept
+        whole = {
+            "name": [entry.name for entry in entries],
+            "shape": [list(entry.shape) for entry in entries],
+            "offset": [entry.offset for entry in entries],
+        }
+        masses = system.masses if kept is None else kept(system.masses)
+        return Writer.create(
+            path, table=entries if kept is None else kept.entries, replicas=system.replicas,
+            masses=masses.cpu().numpy(), dtype=self._dtype,
+            parameters={"network": whole} | dict(self.parameters), storage=self.storage,
         )  # fmt: skip
 
     def write(self, step: int, time: float, report: Mapping[str, Tensor]) -> None:
-        """Write named tensors as one row: position, velocity and force as a frame, all others as observables."""
+        """Write named tensors: position, velocity and force as a frame, or apart; all others as observables."""
         values = {k: v.detach().cpu().numpy() for k, v in report.items()}
         frame = {name: values.pop(name) for name in _FRAME if name in values}
+        apart = {name: frame.pop(name) for name in self._apart if name in frame}
+        learnt = {name: values.pop(name) for name in list(values) if name.startswith(_LEARNT)}
         self.latest.update(values)
         if self._writer is None:
             return
         if frame:
             self._writer.frame(step, time, **frame)
+        for name, value in apart.items():
+            self._writer.element(name, step, time, value)
+        for name, value in learnt.items():
+            self._writer.learnt(name.removeprefix(_LEARNT), step, time, value)
         for name, value in values.items():
             self._writer.observable(name, step, time, value)
+
+    @property
+    def _dtype(self) -> str:
+        """Of positions, velocities and forces."""
+        return str(self.system.dtype).removeprefix("torch.")
+
+    @property
+    def _apart(self) -> frozenset[str]:
+        """The elements of a frame with a cadence of their own."""
+        return frozenset() if self._frames is None else self._frames.apart
 
     def save(self, state: checkpoint.State) -> None:
         """Flush the file and write a checkpoint that fits it."""
@@ -84,7 +136,7 @@ class Record:
         if not self.overwrite:
             refuse_existing(self.output)
         self.output.mkdir(parents=True, exist_ok=True)
-        for file in (path, *checkpoint.found(self.output)):
+        for file in (*checkpoint.found(self.output), path):  # the file last: checkpoints without it would be in the way
             file.unlink(missing_ok=True)
 
 

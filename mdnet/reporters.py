@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from math import gcd
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.func import vjp, vmap
 
 from integrators import Integrator, Phase, kinetic_energy
+from mdnet.selection import Selection
 from mdnet.system import ParticleSystem
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -19,7 +21,11 @@ Data = tuple[Tensor, Tensor]
 class Reporter(Protocol):
     """Returns named tensors (replicas, ...) of a phase; the simulation writes them down every `every` steps.
 
-    The names "position", "velocity" and "force" make a frame; all others are observables.
+    The names "position", "velocity" and "force" make a frame; a name that begins with "learnt/" is of any shape and
+    belongs to all replicas; all others are observables.
+
+    A reporter may also have `settings`, a mapping that the file keeps and that a resume compares, and, where its
+    reports depend on more than the phase, `state()` and `load(state)` as actions have, {name: tensor} for a checkpoint.
     """
 
     every: int
@@ -80,28 +86,53 @@ class Scalars:
 
 
 class Frames:
-    """Positions (replicas, dof), and velocities and forces on request: what the trajectory is made of."""
+    """Positions (replicas, dof), and velocities and forces on request: what the trajectory is made of.
 
-    def __init__(self, every: int = 100, *, velocity: bool = False, force: bool = False) -> None:
-        self.every, self.velocity, self.force = cadence(every), velocity, force
+    `every`: steps between positions. `velocity` and `force`: True for the same cadence, or a number of steps of their
+    own. `tensors`: names of the parameter tensors to keep, or patterns such as "*.bias"; all by default.
+    """
+
+    def __init__(
+        self,
+        every: int = 100,
+        *,
+        velocity: bool | int = False,
+        force: bool | int = False,
+        tensors: Sequence[str] | None = None,
+    ) -> None:
+        wanted = {"position": True, "velocity": velocity, "force": force}
+        self._due = {
+            name: cadence(every if steps is True else steps) for name, steps in wanted.items() if steps is not False
+        }
+        self.every, self.tensors = gcd(*self._due.values()), tensors
+        self.apart = frozenset(name for name, steps in self._due.items() if steps != self._due["position"])
+        self.kept: Selection | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the file remembers under /parameters/reporters."""
+        return {"every": dict(self._due), "tensors": None if self.tensors is None else list(self.tensors)}
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
-        """Remember the integrator.
+        """Remember the integrator, and find the tensors to keep.
 
-        Raises ValueError where velocities are asked of dynamics without momenta.
+        Raises ValueError where velocities are asked of dynamics without momenta, and for unknown tensors.
         """
-        if self.velocity and not integrator.has_momenta:
-            raise ValueError(f"velocity=True, but {type(integrator).__name__} has no momenta; leave it out")
+        if "velocity" in self._due and not integrator.has_momenta:
+            asked = self._due["velocity"] if "velocity" in self.apart else True
+            raise ValueError(f"velocity={asked}, but {type(integrator).__name__} has no momenta; leave it out")
         self.integrator = integrator
+        self.kept = None if self.tensors is None else Selection(system.table, self.tensors)
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
-        """Return the frame."""
-        frame = {"position": phase.q.clone()}
-        if self.velocity:
-            frame["velocity"] = self.integrator.momenta(phase) / phase.m
-        if self.force:
-            frame["force"] = phase.f.clone()
-        return frame
+        """Return what is due of the frame."""
+        makers = {
+            "position": lambda: phase.q,
+            "velocity": lambda: self.integrator.momenta(phase) / phase.m,
+            "force": lambda: phase.f,
+        }
+        take = self.kept or torch.clone
+        return {name: take(makers[name]()) for name, steps in self._due.items() if step % steps == 0}
 
 
 class Evaluate:
@@ -207,6 +238,17 @@ def cadence(every: int) -> int:
     if every < 1:
         raise ValueError(f"every = {every}: a reporter needs one step or more between its reports")
     return every
+
+
+def settings(reporters: Sequence[Reporter]) -> dict[str, Any]:
+    """Return the settings of the reporters that have some, by the names of their classes; wrapped ones by their own."""
+    plain = [getattr(each, "inner", each) for each in reporters]
+    return {type(each).__name__: each.settings for each in plain if hasattr(each, "settings")}
+
+
+def remembered(reporter: Reporter) -> dict[str, Tensor]:
+    """Return what a checkpoint must hold of a reporter; nothing for most."""
+    return dict(reporter.state()) if hasattr(reporter, "state") else {}
 
 
 def due(several: Sequence[Timed], step: int) -> list[Timed]:

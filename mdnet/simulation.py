@@ -19,12 +19,13 @@ from mdnet.identity import describe, fingerprint
 from mdnet.progress import Bar
 from mdnet.randomness import Stream
 from mdnet.recording import Record
-from mdnet.reporters import Frames, Reporter, Scalars, due
+from mdnet.reporters import Frames, Reporter, Scalars, due, remembered, settings
 from mdnet.schedules import Schedule, Scheduler
 from mdnet.signals import SoftStop
 from mdnet.stability import DivergenceError, Watch
 from mdnet.system import ParticleSystem
 from thermostats.parameters import maxwell
+from trajectories.storage.options import Storage
 
 Outcome = Literal["finished", "interrupted", "out of time"]
 _GUARD = 100  # steps between two looks for a divergence when no report is due
@@ -40,6 +41,7 @@ class Simulation:
     `actions`: what changes the phase between steps, in this order, such as replica exchange.
     `checkpoint_every`: steps between checkpoints, by default about a minute of wall time. `overwrite`: an
     existing run in `output` is replaced. `parameters`: what else the file should remember under /parameters.
+    `storage`: how the file is stored (live, compressed, rounded); a resume goes on as the file was begun.
 
     n + m steps in two processes equal one run of n + m steps bit for bit on the same machine and versions.
 
@@ -63,6 +65,7 @@ class Simulation:
         checkpoint_every: int | None = None,
         overwrite: bool = False,
         parameters: Mapping[str, Any] | None = None,
+        storage: Storage = Storage(),
     ) -> None:
         self.system, self.integrator = system, integrator
         self.reporters, self.actions = tuple(reporters) or (Scalars(10), Frames(100)), tuple(actions)
@@ -70,8 +73,11 @@ class Simulation:
         warn(system, integrator, self.reporters)
         refuse_conflicts(schedule or {}, self.actions)
         self.fingerprint = fingerprint(system, integrator, schedule or {}, seed, self.reporters, self.actions)
-        described = describe(system, integrator, schedule or {}, seed, self.actions) | dict(parameters or {})
-        self.record = Record(self.output, system, described, overwrite=overwrite)
+        described = describe(system, integrator, schedule or {}, seed, self.actions)
+        described |= {"reporters": settings(self.reporters)} | dict(parameters or {})
+        self.record = Record(
+            self.output, system, described, overwrite=overwrite, reporters=self.reporters, storage=storage
+        )
         self.step, self.time = 0, 0.0
         self.scheduler = Scheduler(schedule or {}, integrator)
         self.scheduler.begin(0)
@@ -131,6 +137,9 @@ class Simulation:
         self.stream.states = state["random"]
         for action, saved in zip(self.actions, state["actions"], strict=True):
             action.load(saved)
+        for reporter, saved in zip(self.reporters, state["reporters"], strict=True):
+            if saved:
+                reporter.load(saved)  # type: ignore[attr-defined]
         self.scheduler.begin(max(self.step - 1, 0))
         self.scheduler.reread()
         self.record.begun, self._watch = True, None
@@ -211,6 +220,7 @@ class Simulation:
         state: checkpoint.State = {name: getattr(phase, name).cpu() for name in ("q", "p", "f", "u", "heat")}
         state |= {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}
         state["actions"] = [{name: x.cpu() for name, x in action.state().items()} for action in self.actions]
+        state["reporters"] = [{name: x.cpu() for name, x in remembered(each).items()} for each in self.reporters]
         state |= {"step": self.step, "time": self.time, "fingerprint": self.fingerprint}
         self.record.save(state)
 

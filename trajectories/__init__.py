@@ -8,7 +8,7 @@
 Nothing here imports torch, or the simulator.
 """
 
-from trajectories import ensemble, entropy, report, statistics, thermodynamics
+from trajectories import ensemble, entropy, export, report, statistics, thermodynamics
 from trajectories.errors import (
     AlreadyExists,
     InUse,
@@ -18,8 +18,13 @@ from trajectories.errors import (
     TrajectoryError,
     WriteFailed,
 )
+from trajectories.export import state
 from trajectories.report import info
-from trajectories.storage.reader import Observable, Trajectory, open
+from trajectories.storage.observables import Observable
+from trajectories.storage.options import Storage
+from trajectories.storage.reader import Trajectory, open
+from trajectories.storage.recover import recover
+from trajectories.storage.study import open_many
 from trajectories.storage.writer import Writer
 from trajectories.thermodynamics import annealing, tempering
 
@@ -30,6 +35,7 @@ __all__ = [
     "NotATrajectory",
     "NotRecorded",
     "Observable",
+    "Storage",
     "Trajectory",
     "TrajectoryError",
     "WriteFailed",
@@ -37,9 +43,13 @@ __all__ = [
     "annealing",
     "ensemble",
     "entropy",
+    "export",
     "info",
     "open",
+    "open_many",
+    "recover",
     "report",
+    "state",
     "statistics",
     "tempering",
     "thermodynamics",

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import statistics
-import tempfile
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -15,6 +11,7 @@ from torch.nn import functional
 
 import mdnet as md
 from integrators import BAOAB, OBABO, VERLET, Scheme, Splitting, Thermostat, outer
+from mdnet.bench.writing import frames_table, throughput_table
 from mdnet.timing import interleaved, keep_memory, ratio
 from thermostats import Bussi, Langevin, NoseHooverChain
 
@@ -77,7 +74,10 @@ def digits(replicas: int) -> md.ParticleSystem:
     torch.manual_seed(0)
     network = md.networks.mlp(dataset.shape, dataset.outputs, hidden=(64,))
     inputs, targets = dataset.inputs, dataset.targets
-    return md.ParticleSystem(network, functional.cross_entropy, inputs, targets, replicas=replicas, compile=True)
+    return md.ParticleSystem(
+        network, functional.cross_entropy, inputs, targets,
+        replicas=replicas, prior=md.GaussianPrior(temperature=0.05), compile=True,
+    )  # fmt: skip
 
 
 PAIRS: dict[str, tuple[Scheme, Thermostat]] = {
@@ -103,40 +103,31 @@ def _step_and_force(system: md.ParticleSystem, engine: Splitting) -> tuple[Calla
     return lambda: engine(phase), lambda: system.force(q)
 
 
-def writing_table(replicas: int, steps: int, rounds: int) -> None:
-    """Print what a frame every 100 steps costs, as a share of the run without it."""
-    system = case(replicas, compile=True, prior=md.GaussianPrior(temperature=0.05))
-    spent: dict[str, list[float]] = {"without output": [], "a frame every 100 steps": []}
-    with tempfile.TemporaryDirectory() as folder:
-        for turn in range(rounds):
-            for name in spent:
-                output = None if name == "without output" else Path(folder) / str(turn)
-                integrator = Splitting(outer(VERLET), system.force, 0.002, NoseHooverChain(0.05, tau=0.2))
-                simulation = md.Simulation(system, integrator, output=output, reporters=[md.Frames(100)])
-                simulation.run(100, progress=False)
-                began = time.perf_counter()
-                simulation.run(steps, progress=False)
-                spent[name].append(time.perf_counter() - began)
-    bare, written = (statistics.median(values) for values in spent.values())
-    print(f"\nwriting, {replicas} replicas, {steps} steps: {bare:.3f} s without, {written:.3f} s with, "
-          f"{100 * (written / bare - 1):+.1f} %")  # fmt: skip
+TABLES = ("force", "cost", "writing")
 
 
 def main() -> None:
     """Parse the command line and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m mdnet.bench", description=__doc__)
+    parser.add_argument("--tables", nargs="+", choices=TABLES, default=TABLES)
     parser.add_argument("--replicas", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--steps", type=int, default=2000, help="of each run in the writing table")
+    parser.add_argument("--steps", type=int, default=200, help="of each turn with frames and without")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--coordinates", type=int, default=200_000, help="of a replica in the frames of the disk table")
+    parser.add_argument("--frames", type=int, default=8, help="that the disk table appends")
     options = parser.parse_args()
     keep_memory()
     torch.set_num_threads(options.threads)
     print(f"torch {torch.__version__}")
-    force_table(options.replicas, options.rounds)
-    cost_table("1-20-20-1 on 101 points", case(1024, compile=True), options.rounds)
-    cost_table("64-64-10 on 1797 digits", digits(64), options.rounds)
-    writing_table(options.replicas, options.steps, options.rounds)
+    if "force" in options.tables:
+        force_table(options.replicas, options.rounds)
+    if "cost" in options.tables:
+        cost_table("1-20-20-1 on 101 points", case(1024, compile=True), options.rounds)
+        cost_table("64-64-10 on 1797 digits", digits(64), options.rounds)
+    if "writing" in options.tables:
+        frames_table("64-64-10 on 1797 digits", digits(options.replicas), options.steps, options.rounds)
+        throughput_table(options.replicas, options.coordinates, options.frames, options.rounds)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,10 @@ from mdnet.config.sections import Data, RunFile
 from mdnet.config.values import tensor
 from mdnet.data import DataSet, Split, Stack, label_noise, load, split, stack
 from mdnet.recording import refuse_existing
-from mdnet.reporters import METRICS, Evaluate, Frames, Predictions, Reporter, Scalars
+from mdnet.reporters import METRICS, ConfigurationalTemperature, Evaluate, Frames, Predictions, Reporter, Scalars
 from mdnet.simulation import Simulation
 from mdnet.system import Loss, ParticleSystem
+from mdnet.tensorboard import TensorBoard
 from mdnet.training import minimise
 
 LOSSES: dict[str, Loss] = {"mse": functional.mse_loss, "cross-entropy": functional.cross_entropy}
@@ -48,17 +49,21 @@ def build(
         refuse_existing(output)
     dataset, parts = data(runfile)
     system = particles(runfile, dataset, parts)
+    motion, looks = integrator(runfile, system), reporters(runfile, dataset, parts, output)
+    for each in looks:  # what they refuse is told before the starting positions take their time
+        each.start(system, motion)
     simulation = Simulation(
         system,
-        integrator(runfile, system),
+        motion,
         positions=None if resume else start(runfile, system, progress=progress),
         schedule=runfile.schedule.make(),
         seed=runfile.run.seed,
         output=output,
-        reporters=reporters(runfile, dataset, parts),
+        reporters=looks,
         actions=actions(runfile),
         checkpoint_every=runfile.run.checkpoint_every,
         overwrite=overwrite,
+        storage=runfile.output.make(),
         parameters={"run_file": runfile.model_dump(exclude_none=True)} | _describe(runfile, dataset, parts),
     )
     return simulation.resume() if resume else simulation
@@ -124,21 +129,32 @@ def start(runfile: RunFile, system: ParticleSystem, *, progress: bool = True) ->
     return minimise(system, q, section.adam_steps, section.adam_rate, progress=progress)
 
 
-def reporters(runfile: RunFile, dataset: DataSet, parts: Split | Stack) -> list[Reporter]:
-    """Return the reporters that are switched on."""
+def reporters(runfile: RunFile, dataset: DataSet, parts: Split | Stack, output: Path | None = None) -> list[Reporter]:
+    """Return the reporters that are switched on; with TensorBoard scalars go to output/tensorboard as well."""
     section, own = runfile.report, isinstance(parts, Stack)
     metric = _METRIC_OF[dataset.kind]
     found: list[Reporter] = []
     if section.scalars:
         found.append(Scalars(section.scalars))
     if section.frames:
-        found.append(Frames(section.frames, velocity=section.velocity, force=section.force))
+        found.append(Frames(section.frames, velocity=section.velocity, force=section.force, tensors=section.tensors))
     if section.evaluate:
         sets = {"train": parts.train, "test": parts.test}
         found.append(Evaluate(sets, {metric: METRICS[metric]}, every=section.evaluate, per_replica=own))
     if section.predictions:
         found.append(Predictions(parts.test[0], every=section.predictions, per_replica=own))
+    if section.configurational:
+        found.append(ConfigurationalTemperature(section.configurational))
+    found += [table.make() for table in (section.projection, section.principal) if table is not None]
+    if section.tensorboard and output is not None:
+        return [_shown(each, output / "tensorboard") for each in found]
     return found
+
+
+def _shown(reporter: Reporter, folder: Path) -> Reporter:
+    """The reporter, its scalars in TensorBoard if it has some."""
+    shown = isinstance(reporter, Scalars | Evaluate)
+    return TensorBoard(reporter, folder / type(reporter).__name__.lower()) if shown else reporter
 
 
 def _split(section: Data, seed: int) -> tuple[DataSet, Split]:

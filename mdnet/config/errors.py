@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 
@@ -87,5 +87,6 @@ def _place(location: Sequence[int | str]) -> Place:
         path.append(str(step))
         choice = next((each for each in info.metadata if isinstance(each, Choice)), None) if info else None
         kind = info.annotation if info else None
-        section = kind if isinstance(kind, type) and issubclass(kind, Section) else None
+        kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, Section)]
+        section = kinds[0] if kinds else None
     return Place(path, section, choice)

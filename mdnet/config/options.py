@@ -34,6 +34,11 @@ _IN_A_FILE: dict[Any, Any] = {
 """The types of a file for the types of arguments that TOML does not have."""
 
 
+def default(function: Callable[..., Any], name: str) -> Any:
+    """Return the default that a function or class gives an argument, so that it stands in one place."""
+    return inspect.signature(function).parameters[name].default
+
+
 class Section(BaseModel):
     """A table of the run file: unknown keys are errors, and a value is not bent to another type."""
 

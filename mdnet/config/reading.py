@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,10 +47,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> RunFile:
 
 
 def store(runfile: RunFile, folder: Path) -> Path:
-    """Write a run file with every value in force, defaults too, as folder/run.toml; `load` gives it back."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a run file with every value in force, defaults too, as folder/run.toml; `load` gives it back.
+
+    Raises ConfigError where it cannot be written; one that is there already then stays.
+    """
     path = folder / FILE_NAME
-    path.write_text("\n".join(_toml(runfile.model_dump(exclude_none=True))).lstrip() + "\n", encoding="utf-8")
+    temporary = path.with_suffix(".tmp")
+    text = "\n".join(_toml(runfile.model_dump(exclude_none=True))).lstrip() + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: {error.strerror}; check the permissions of the folder and the space on its disk, or "
+            "choose another folder (--out)"
+        ) from error
     return path
 
 

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from mdnet.adaptation import AdaptStep
 from mdnet.config.choices import TEMPERED, Bath, Method, Network, PriorTable, ScheduleTable, TemperingTable, bath
-from mdnet.config.options import Options, Section
-from mdnet.config.values import ByLayer, Rows, Scale
+from mdnet.config.options import Options, Section, default
+from mdnet.config.outputs import Output, Report
+from mdnet.config.values import ByLayer, Cadence, Count, Rows, Scale
 from mdnet.data import SETS, split
-from mdnet.reporters import Evaluate, Frames, Predictions, Scalars
 from mdnet.schedules import Schedule
 from mdnet.spelling import unknown
 from mdnet.system import ParticleSystem
 from thermostats import NoBath
-
-Count = Annotated[int, Field(ge=1)]
-Cadence = Annotated[int, Field(ge=0)]
-
-
-def default(function: Callable[..., Any], name: str) -> Any:
-    """Return the default that a function or class gives an argument, so that it stands in one place."""
-    return inspect.signature(function).parameters[name].default
+from trajectories.storage.encoding import check
 
 
 class Data(Section):
@@ -129,17 +121,6 @@ class Run(Section):
     threads: Count = 1
 
 
-class Report(Section):
-    """[report]: steps between reports; 0 switches one off."""
-
-    scalars: Cadence = default(Scalars, "every")
-    frames: Cadence = default(Frames, "every")
-    evaluate: Cadence = default(Evaluate, "every")
-    predictions: Cadence = default(Predictions, "every")
-    velocity: bool = default(Frames, "velocity")
-    force: bool = default(Frames, "force")
-
-
 class RunFile(Section):
     """A whole run."""
 
@@ -155,6 +136,7 @@ class RunFile(Section):
     start: Start = Start()
     run: Run
     report: Report = Report()
+    output: Output = Output()
 
     @field_validator("integrator")
     @classmethod
@@ -170,16 +152,16 @@ class RunFile(Section):
             bath(options, (1,), _warmth(options))
         return options
 
-    @field_validator("tempering", "adapt")
+    @field_validator("tempering", "adapt", "output")
     @classmethod
-    def _makeable(cls, options: Options | Adapt | None) -> Options | Adapt | None:
+    def _makeable(cls, options: Options | Adapt | Output | None) -> Options | Adapt | Output | None:
         if options is not None:
             options.make()
         return options
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if problems := [*self._warm(), *self._heat(), *self._lists()]:
+        if problems := [*self._warm(), *self._heat(), *self._lists(), *self._stored()]:
             raise ValueError("\n".join(problems))
         return self
 
@@ -240,6 +222,12 @@ class RunFile(Section):
             for name, values in table.lists() if table is not None else ():
                 if len(values) != self.system.replicas:
                     yield f"[{place}] {name} lists {len(values)} values, but there are {self.system.replicas} replicas"
+
+    def _stored(self) -> Iterator[str]:
+        try:
+            check(self.output.make(), self.system.dtype)
+        except ValueError as error:
+            yield f"[output] {error}"
 
 
 def _warmth(options: Options) -> dict[str, float]:

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Annotated, Any
 
 import torch
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 from torch import Tensor
 
@@ -40,6 +40,12 @@ PER_REPLICA = _only(
     "a finite number, or a list with one a replica",
     lambda x: _is_number(x) or (isinstance(x, list) and _are_numbers(x)),
 )
+Count = Annotated[int, Field(ge=1)]
+"""One or more."""
+
+Cadence = Annotated[int, Field(ge=0)]
+"""Steps between two reports; 0 for none."""
+
 Numbers = Annotated[Any, PER_REPLICA]
 """A number, or a list with one a replica."""
 
@@ -59,6 +65,11 @@ def _spread(value: object) -> object:
 
 Ladder = Annotated[list[float], BeforeValidator(_spread)]
 """Temperatures, or the ends of a geometric ladder."""
+
+Steps = Annotated[
+    Any, _only("true, false, or a number of steps", lambda x: isinstance(x, bool) or (isinstance(x, int) and x > 0))
+]
+"""Whether something goes along, or its own number of steps between two reports."""
 
 _LAYERS = "a number, or a table with numbers by layer"
 ByLayer = Annotated[Any, _only(_LAYERS, _are_by_layer)]

@@ -15,7 +15,7 @@ def info(
     path: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a trajectory.h5 file.")],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:
-    """Tell what a run holds."""
+    """Tell what a run holds: its series, averages with their errors, canonical laws, scores, and settings."""
     with errors_told():
         say(json.dumps(summaries.summary(path), indent=2) if as_json else summaries.text(path))
 
@@ -26,7 +26,7 @@ def report(
         Path | None, typer.Option(help="The page to write; by default report.html in the first run.")
     ] = None,
 ) -> None:
-    """Write one self-contained page with pictures of one run, or of several side by side."""
+    """Write one self-contained page with pictures and tables of one run, or of several side by side."""
     with errors_told():
         folder = runs[0] if runs[0].is_dir() else runs[0].parent
         say(f"report: {page.write(runs, out or folder / 'report.html')}")

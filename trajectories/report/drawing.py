@@ -1,5 +1,6 @@
 """Drawing for the report: matplotlib figures as SVG text whose colours the page sets, for light and dark."""
 
+import html
 import io
 import re
 from collections.abc import Callable
@@ -20,6 +21,7 @@ _VARIABLES = {
     BLUE: "blue", VERMILLION: "vermillion", GREEN: "green", PURPLE: "purple", INK: "ink", FAINT: "faint"
 }  # fmt: skip
 _POINTS = 400  # most points a curve is drawn with
+_LETTERS = 36  # that fit below an axis with room between the numbers
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 10,
@@ -54,35 +56,68 @@ class Picture(NamedTuple):
     caption: str
 
 
-def render(draw: Callable[..., None], name: str, *, panels: int = 1, share_x: bool = False) -> str:
+class Table(NamedTuple):
+    """Numbers side by side: a column called "verdict" is coloured, and its word always shown."""
+
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+    caption: str
+
+
+def render(
+    draw: Callable[..., None],
+    name: str,
+    *,
+    panels: int = 1,
+    share_x: bool = False,
+    height: float | None = None,
+    ratios: tuple[float, ...] | None = None,
+) -> str:
     """SVG of what ``draw(axes)``, or ``draw(upper, lower)`` with two panels, puts on the axes.
 
-    ``name`` makes ids within the SVG unique and the same in every run of the program.
+    ``name`` makes ids within the SVG unique and the same in every run of the program; the height is in inches, and
+    ``ratios`` are the heights of the panels against each other.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
-        figure = Figure(figsize=(5.4, 3.3 if panels == 1 else 4.6), layout="constrained")
-        draw(*figure.subplots(panels, 1, squeeze=False, sharex=share_x).ravel())
+        height = height or (3.3 if panels == 1 else 4.6)
+        figure = Figure(figsize=(5.4, height), layout="constrained")
+        draw(*figure.subplots(panels, 1, squeeze=False, sharex=share_x, height_ratios=ratios).ravel())
         figure.patch.set_visible(False)
         for axes in figure.axes:
             axes.patch.set_visible(False)
             for axis in (axes.xaxis, axes.yaxis):
-                if axis.get_scale() == "linear":  # numbers in full: a common factor would lie under the legend
-                    axis.set_major_formatter("{x:.7g}")
+                _number(axis)
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     return for_page(text.getvalue(), name)
 
 
+def _number(axis: Any) -> None:
+    """Write the numbers of a linear axis in full, as a common factor would lie under the legend, and few if long."""
+    from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+    if axis.get_scale() != "linear" or not isinstance(axis.get_major_formatter(), ScalarFormatter):
+        return
+    longest = max((len(f"{place:.7g}") for place in axis.get_majorticklocs()), default=0)
+    if axis.axis_name == "x" and longest > 6:
+        axis.set_major_locator(MaxNLocator(_LETTERS // longest))
+    axis.set_major_formatter("{x:.7g}")
+
+
 def for_page(svg: str, name: str) -> str:
-    """Keep only the svg element, let it scale, and put CSS variables in place of colours."""
+    """Keep only the svg element, let it scale, put CSS variables in place of colours, and leave out what none needs."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{name}"', svg, count=1)
+    label = html.escape(name).replace("\\", r"\\")
+    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{label}"', svg, count=1)
     svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r"(font:[^;\"]*?)'DejaVu Sans'[^;\"]*", r"\1system-ui, sans-serif", svg)
+    wanted = set(re.findall(r"#([\w.-]+)", svg))  # other ids, like "line2d_1", are the same in every figure of a page
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in wanted else "", svg)
+    svg = re.sub(r' (d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)  # 0.01 point
     for colour, variable in _VARIABLES.items():
         svg = svg.replace(colour, f"var(--{variable})")
     return svg

@@ -2,19 +2,23 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from trajectories.errors import NotATrajectory, TrajectoryError
 from trajectories.report import info
-from trajectories.report.drawing import Missing, Picture, for_page
+from trajectories.report.drawing import Missing, Picture, Table, for_page
+from trajectories.report.reading import name_of
+from trajectories.report.sections import sections
 from trajectories.storage import parameters as settings
 from trajectories.storage.reader import Trajectory
 
 RESULTS = "results.json"
-_GOOD = ("pass", "passed", "ok", "yes", "holds", "agrees", "confirmed", "reproduced", "true")
-_BAD = ("fail", "failed", "no", "violated", "disagrees", "refuted", "not reproduced", "false")
+_GOOD = "pass|passed|ok|yes|holds|agrees|confirmed|reproduced|converged|true"
+_BAD = "fail|fails|failed|no|violated|disagrees|refuted|not reproduced|not converged|false"
 
 
 def write(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -> Path:
@@ -26,8 +30,9 @@ def write(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -
             "figures": [{"title", "file": an .svg in the folder, "caption"}]}; all optional.
         out: the .html file, or a folder in which ``report.html`` is written.
 
-    A figure whose data were not recorded is replaced by the reason. Images are inline SVG; the page asks nothing of
-    the network.
+    A figure whose data were not recorded is left out, and the reason told in a list at the end of the run. Images are
+    inline SVG and there is no script; the page asks nothing of the network. Of a large file a bounded number of samples
+    and coordinates is read (see `trajectories.report.reading`), which the captions state.
 
     Raises:
         NotATrajectory: a run holds neither a trajectory nor results.json; ValueError: no run is given.
@@ -44,7 +49,10 @@ def write(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -
     target = Path(out)
     if target.suffix.lower() not in (".html", ".htm"):
         target = target / "report.html"
-    page = environment.get_template("report.html").render(runs=[_section(Path(run)) for run in runs])
+    paths = [Path(run) for run in runs]
+    page = environment.get_template("report.html").render(
+        runs=[_section(path) for path in paths], comparison=_comparison(paths)
+    )
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(page, encoding="utf-8")
     return target
@@ -54,21 +62,28 @@ def _section(path: Path) -> dict[str, Any]:
     """Collect what the template shows of one run."""
     folder = path if path.is_dir() else path.parent
     results = _results(folder)
-    section: dict[str, Any] = {"name": folder.resolve().name, "results": results, "problem": None, "figures": []}
+    shown: dict[str, Any] = {"name": folder.resolve().name, "results": results, "problem": None}
+    shown |= {"sections": [], "missing": [], "drawn_before": []}
     try:
         with Trajectory(path) as run:
-            section["name"] = folder.resolve().name if run.path.name == "trajectory.h5" else run.path.name
-            section["figures"] = [_figure(title, draw, run) for title, draw in _drawn(run).items()]
-            section["parameters"] = {
+            shown["name"] = name_of(run)
+            shown["about"] = info.about(run)
+            shown["parameters"] = {
                 name: settings.shorten(value) for name, value in settings.flatten(run.parameters).items()
             }
-        section["info"] = info.summary(path)
+            for section in sections(run):
+                items = [_item(title, draw, run) for title, draw in section.items.items()]
+                shown["missing"] += [item for item in items if "missing" in item]
+                shown["sections"].append((section, [item for item in items if "missing" not in item]))
     except NotATrajectory as error:
         if not results:
             raise
-        section["problem"] = None if results["figures"] else str(error)
-    section["figures"] += [_drawn_before(folder, figure) for figure in results.get("figures", [])]
-    return section
+        shown["problem"] = None if results["figures"] else str(error)
+    shown["sections"] = [(section, items) for section, items in shown["sections"] if items]
+    for figure in results.get("figures", []):
+        item = _drawn_before(folder, figure)
+        shown["missing" if "missing" in item else "drawn_before"].append(item)
+    return shown
 
 
 def _drawn_before(folder: Path, figure: dict[str, str]) -> dict[str, Any]:
@@ -79,34 +94,41 @@ def _drawn_before(folder: Path, figure: dict[str, str]) -> dict[str, Any]:
     try:
         svg = for_page(path.read_text(encoding="utf-8"), path.stem)
     except (OSError, ValueError) as error:
-        return {"title": figure["title"], "missing": f"Not shown, {path} cannot be read: {error}"}
+        return {"title": figure["title"], "missing": f"{path} cannot be read: {error}"}
     return {"title": figure["title"], "svg": Markup(svg), "caption": figure.get("caption", ""), "wide": True}
 
 
-def _drawn(run: Trajectory) -> dict[str, Callable[[Trajectory], Picture]]:
-    from trajectories.report import prediction_figures, run_figures, tempering_figures
-
-    return {
-        "Energy and loss": run_figures.loss,
-        "Temperature": run_figures.temperature,
-        "Kinetic energy against its law": run_figures.kinetic,
-        "Conserved quantity": run_figures.conserved,
-        "Ensemble prediction": prediction_figures.prediction,
-        **tempering_figures.drawn(run),
-    }
-
-
-def _figure(title: str, draw: Callable[[Trajectory], Picture], run: Trajectory) -> dict[str, str]:
-    """Draw one figure; whatever goes wrong becomes the text in its place, for a picture never fails a report."""
+def _item(title: str, draw: Callable[..., Picture | Table], subject: Any) -> dict[str, Any]:
+    """Draw one figure or table; whatever goes wrong becomes the reason why it is missing: it never fails a report."""
     from markupsafe import Markup
 
     try:
-        picture = draw(run)
-    except Missing as reason:
-        return {"title": title, "missing": f"Not shown: {reason}."}
+        drawn = draw(subject)
+    except (Missing, TrajectoryError, ValueError) as reason:  # too few data: the message says which
+        return {"title": title, "missing": str(reason)}
     except Exception as error:
-        return {"title": title, "missing": f"Not shown, it could not be drawn: {type(error).__name__}: {error}"}
-    return {"title": title, "svg": Markup(picture.svg), "caption": picture.caption}
+        return {"title": title, "missing": f"it could not be drawn: {type(error).__name__}: {error}"}
+    if isinstance(drawn, Table):
+        return {"title": title, "table": drawn, "caption": drawn.caption}
+    return {"title": title, "svg": Markup(drawn.svg), "caption": drawn.caption}
+
+
+def _comparison(runs: Sequence[Path]) -> dict[str, Any]:
+    """Collect what the template shows of several runs side by side; nothing of those without a trajectory."""
+    from trajectories.report import study_figures
+
+    with ExitStack() as stack:
+        opened = []
+        for path in runs:
+            with suppress(NotATrajectory):
+                opened.append(stack.enter_context(Trajectory(path)))
+        if len(opened) < 2:
+            return {"items": [], "missing": []}
+        items = [_item(title, draw, opened) for title, draw in study_figures.FIGURES.items()]
+    return {
+        "items": [item for item in items if "missing" not in item],
+        "missing": [item for item in items if "missing" in item],
+    }
 
 
 def _results(folder: Path) -> dict[str, Any]:
@@ -133,6 +155,6 @@ def _cell(value: Any) -> str:
 def _judged(verdict: Any) -> str:
     """Class of a verdict for its colour: good, bad or open; its wording is always shown, too."""
     word = str(verdict).strip().lower()
-    if word.startswith(_BAD):
+    if re.match(rf"({_BAD})\b", word):
         return "bad"
-    return "good" if word.startswith(_GOOD) else "open"
+    return "good" if re.match(rf"({_GOOD})\b", word) else "open"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trajectories import statistics, thermodynamics
+from trajectories.report import reading
 from trajectories.report.drawing import (
     BLUE,
     GREEN,
@@ -18,22 +19,13 @@ from trajectories.report.drawing import (
     logarithmic,
     render,
 )
-from trajectories.storage.reader import Observable, Trajectory
+from trajectories.report.reading import Series, series
+from trajectories.storage.reader import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LOSSES = {"train/loss": VERMILLION, "test/loss": GREEN}
-
-
-def _samples(run: Trajectory, name: str) -> Observable:
-    """Find the series ``name`` of shape (samples, replicas) with one sample or more."""
-    if name not in run.observables:
-        raise Missing(f"the run did not record “{name}”")
-    found = run.observables[name]
-    if not len(found) or len(found.shape) != 2:
-        raise Missing(f"“{name}” holds {len(found)} samples of shape {found.shape[1:]}; one number a replica is needed")
-    return found
 
 
 def loss(run: Trajectory) -> Picture:
@@ -47,10 +39,10 @@ def loss(run: Trajectory) -> Picture:
     def draw(*panels: "Axes") -> None:
         for axes, names in zip(panels, groups, strict=True):
             for name in names:
-                found = _samples(run, name)
+                found = series(run, name)
                 band(axes, found.steps, found.values, _LOSSES.get(name, BLUE), name.replace("_", " "))
             axes.set_ylabel("loss" if names[0] in _LOSSES else "potential energy U")
-            if all(logarithmic(run.observables[name].values) for name in names):
+            if all(logarithmic(series(run, name).values) for name in names):
                 axes.set_yscale("log")
             legend(axes, replicas=run.replicas)
         panels[-1].set_xlabel("step")
@@ -61,21 +53,24 @@ def loss(run: Trajectory) -> Picture:
 
 
 def _last_half(run: Trajectory, name: str) -> str:
-    values = _samples(run, name).values
+    return _half(series(run, name).values)
+
+
+def _half(values: Array) -> str:
     half = values[len(values) // 2 :]
     return str(statistics.mean(half)) if np.isfinite(half).all() else "not finite"
 
 
 def temperature(run: Trajectory) -> Picture:
     """Draw the kinetic temperature against the set temperature, or over it where tempering keeps changing that."""
-    found = _samples(run, "temperature")
+    found = series(run, "temperature")
     if _tempered(run, found):
         return _relative_temperature(run, found)
 
     def draw(axes: "Axes") -> None:
         band(axes, found.steps, found.values, BLUE, "kinetic temperature")
         if "set_temperature" in run.observables:
-            wanted = _samples(run, "set_temperature")
+            wanted = series(run, "set_temperature")
             lines = np.unique(wanted.values, axis=1)[:, :8]  # replicas on one schedule share a line; a ladder has many
             axes.plot(wanted.steps, lines, color=INK, linewidth=1, linestyle=(0, (4, 2)))
             axes.lines[-1].set_label("set temperature")
@@ -85,19 +80,23 @@ def temperature(run: Trajectory) -> Picture:
             axes.set_yscale("log")
         legend(axes, replicas=run.replicas)
 
-    svg = render(draw, f"temperature of {run.path}")
-    return Picture(svg, f"Mean over the last half: {_last_half(run, 'temperature')}. Reduced units, k_B = 1.")
+    told = f"Mean over the last half: {_last_half(run, 'temperature')}"
+    if reading.group(run).note:  # a mean over several temperatures says nothing
+        told = (
+            f"Mean over the last half: {_half(found.values / series(run, 'set_temperature').values[-1])} of the set one"
+        )
+    return Picture(render(draw, f"temperature of {run.path}"), f"{told}. Reduced units, k_B = 1.")
 
 
-def _tempered(run: Trajectory, found: Observable) -> bool:
+def _tempered(run: Trajectory, found: Series) -> bool:
     """Whether each sample has a set temperature of its own."""
     if not run.parameters.get("tempering") or "set_temperature" not in run.observables:
         return False
-    return np.array_equal(run.observables["set_temperature"].steps, found.steps)
+    return np.array_equal(series(run, "set_temperature").steps, found.steps)
 
 
-def _relative_temperature(run: Trajectory, found: Observable) -> Picture:
-    ratio = found.values / _samples(run, "set_temperature").values
+def _relative_temperature(run: Trajectory, found: Series) -> Picture:
+    ratio = found.values / series(run, "set_temperature").values
 
     def draw(axes: "Axes") -> None:
         band(axes, found.steps, ratio, BLUE, "kinetic over set temperature")
@@ -106,14 +105,13 @@ def _relative_temperature(run: Trajectory, found: Observable) -> Picture:
         axes.set_ylabel("temperature / set temperature")
         legend(axes, replicas=run.replicas)
 
-    half = ratio[len(ratio) // 2 :]
-    told = str(statistics.mean(half)) if np.isfinite(half).all() else "not finite"
-    return Picture(render(draw, f"temperature of {run.path}"), f"Mean over the last half: {told} of the set one.")
+    caption = f"Mean over the last half: {_half(ratio)} of the set one."
+    return Picture(render(draw, f"temperature of {run.path}"), caption)
 
 
 def _final_temperature(run: Trajectory) -> tuple[Array, int]:
     """Find the last set temperature (replicas,) and the step from which on it was set."""
-    wanted = _samples(run, "set_temperature")
+    wanted = series(run, "set_temperature")
     final = wanted.values[-1]
     if not (np.isfinite(final).all() and (final > 0).all()):
         raise Missing(f"the last set temperature is {final.min():g}: there is no thermal distribution to compare with")
@@ -121,10 +119,10 @@ def _final_temperature(run: Trajectory) -> tuple[Array, int]:
     return final, int(wanted.steps[changed[-1] + 1]) if len(changed) else int(wanted.steps[0])
 
 
-def _temperatures(run: Trajectory, found: Observable) -> tuple[Array, int]:
+def _temperatures(run: Trajectory, found: Series) -> tuple[Array, int]:
     """The set temperatures that samples belong to, and the first step of these; those of tempering keep changing."""
     if _tempered(run, found):
-        return _samples(run, "set_temperature").values, int(found.steps[0])
+        return series(run, "set_temperature").values, int(found.steps[0])
     return _final_temperature(run)
 
 
@@ -132,7 +130,7 @@ def kinetic(run: Trajectory) -> Picture:
     """Draw the kinetic energies at the final temperature against their law, Gamma(N_f / 2, T)."""
     from scipy import stats
 
-    found = _samples(run, "kinetic_energy")
+    found = series(run, "kinetic_energy")
     final, start = _temperatures(run, found)
     reduced = found.values[found.steps >= start] / final  # (samples, replicas)
     if len(reduced) < 20 or not np.isfinite(reduced).all():
@@ -162,7 +160,7 @@ def kinetic(run: Trajectory) -> Picture:
 
 def conserved(run: Trajectory) -> Picture:
     """Draw the quantity that should stay constant, and its drift replica by replica, in units of T."""
-    found = _samples(run, "conserved")
+    found = series(run, "conserved")
     if len(found) < 3 or not np.isfinite(found.values).all():
         raise Missing(f"“conserved” holds {len(found)} samples, not all of them finite or enough for a slope")
     try:
