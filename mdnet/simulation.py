@@ -79,6 +79,7 @@ class Simulation:
             self.output, system, described, overwrite=overwrite, reporters=self.reporters, storage=storage
         )
         self.step, self.time = 0, 0.0
+        self._checkpointed: int | None = None  # the step of the last checkpoint written here
         self.scheduler = Scheduler(schedule or {}, integrator)
         self.scheduler.begin(0)
         self.stream = Stream(seed, system.device)
@@ -115,7 +116,8 @@ class Simulation:
                     if stop.asked or time.monotonic() > deadline:
                         outcome = "interrupted" if stop.asked else "out of time"
                         break
-                self._save()
+                if self._checkpointed != self.step:
+                    self._save()
             finally:
                 self.record.close()
         return outcome if self.step < goal else "finished"
@@ -215,7 +217,7 @@ class Simulation:
         return time.monotonic() - self._saved > 60.0
 
     def _save(self) -> None:
-        self._saved = time.monotonic()
+        self._saved, self._checkpointed = time.monotonic(), self.step
         phase = self.phase
         state: checkpoint.State = {name: getattr(phase, name).cpu() for name in ("q", "p", "f", "u", "heat")}
         state |= {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}

@@ -306,3 +306,17 @@ def test_figures_are_drawn_or_say_what_is_missing(rng, tmp_path):
             with pytest.raises(Missing, match=r"1 set temperature"):
                 draw(run)
         assert "virial" in figures.temperatures(run).svg
+
+
+def test_the_kinetic_law_counts_the_coordinates_that_frames_leave_out(rng, tmp_path):
+    """Energies of 12 coordinates, of which the file keeps 5: at N_f = 5 they would look too narrow by far."""
+    temperature = rng.gamma(6, TEMPERATURE / 6, size=(300, 16))  # 2K/N_f, N_f = 12
+    verdicts = {}
+    for name, parameters in {"told": {"system": {"dof": 12}}, "not told": {}}.items():
+        path = tmp_path / f"{name}.h5"
+        with Writer.create(path, table=LAYERS, replicas=16, masses=np.ones(5), parameters=parameters) as writer:
+            for step, row in enumerate(temperature):
+                writer.observable("temperature", step, float(step), row)
+                writer.observable("set_temperature", step, float(step), np.full(16, TEMPERATURE))
+        verdicts[name] = checked(path)["kinetic energy, width"].verdict
+    assert verdicts == {"told": "passed", "not told": "failed"}

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 import mdnet as md
 from integrators import BAOAB, OBABO, VERLET, Scheme, Splitting, Thermostat, outer
+from mdnet.bench.offline import offline_table
 from mdnet.bench.writing import frames_table, throughput_table
 from mdnet.timing import interleaved, keep_memory, ratio
 from thermostats import Bussi, Langevin, NoseHooverChain
@@ -103,7 +104,7 @@ def _step_and_force(system: md.ParticleSystem, engine: Splitting) -> tuple[Calla
     return lambda: engine(phase), lambda: system.force(q)
 
 
-TABLES = ("force", "cost", "writing")
+TABLES = ("force", "cost", "writing", "offline")
 
 
 def main() -> None:
@@ -128,6 +129,8 @@ def main() -> None:
     if "writing" in options.tables:
         frames_table("64-64-10 on 1797 digits", digits(options.replicas), options.steps, options.rounds)
         throughput_table(options.replicas, options.coordinates, options.frames, options.rounds)
+    if "offline" in options.tables:
+        offline_table(options.rounds)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def estimators(samples: Floats, oscillators: tuple[Floats, float] | None) -> lis
         Estimator("cross_entropy, mixture", "upper bound", lambda: _halves(samples)),
         Estimator("kozachenko_leonenko", "absolute", lambda: nearest.kozachenko_leonenko(samples)),
         Estimator("histogram", "absolute", lambda: histograms.histogram(samples)),
-        Estimator("mutual_information_expansion", "absolute", lambda: histograms.mutual_information_expansion(samples)),
+        Estimator("mutual_information_expansion", "absolute", lambda: _pairs(samples)),
         relative,
         Estimator("quasiharmonic", "phase space", lambda: _quasiharmonic(samples, oscillators)),
     ]
@@ -70,6 +70,16 @@ def _halves(samples: Floats) -> Estimate:
         return cross_entropy(samples[:, : replicas // 2], samples[:, replicas // 2 :], density="mixture")
     half = len(samples) // 2
     return cross_entropy(samples[:half], samples[half:], density="mixture")
+
+
+def _pairs(samples: Floats) -> Estimate:
+    d, independent = samples.shape[2], len(pooled(samples)) / inefficiency_of_squares(samples)
+    if d * (d - 1) / 2 > independent:
+        raise ValueError(
+            f"{independent:.0f} independent samples are too few for the {d * (d - 1) // 2} pairs of {d} coordinates, of "
+            "which each adds its own error: take fewer coordinates (a projection)"
+        )
+    return histograms.mutual_information_expansion(samples)
 
 
 def _quasiharmonic(samples: Floats, oscillators: tuple[Floats, float] | None) -> Estimate:

@@ -25,6 +25,7 @@ def about(run: Trajectory) -> dict[str, Any]:
         "bytes": run.path.stat().st_size,
         "replicas": run.replicas,
         "dof": run.dof,
+        "degrees_of_freedom": run.degrees_of_freedom,
         "frames": len(run),
         "steps": [int(run.steps[0]), int(run.steps[-1])] if len(run) else [],
         "dtype": str(run.positions.dtype),
@@ -34,7 +35,8 @@ def about(run: Trajectory) -> dict[str, Any]:
 def summary(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Describe a trajectory as a dictionary that can be written as JSON (a number that is not finite as null).
 
-    Keys: path, bytes, replicas, dof, frames, dtype; steps [first, last] of the frames;
+    Keys: path, bytes, replicas, dof (of the frames), degrees_of_freedom (of the system), frames, dtype;
+    steps [first, last] of the frames;
     series {name: {samples, shape, steps [first, last], every}}, every is null where the spacing varies;
     statistics {name: {mean, error, inefficiency, effective_samples, rhat, monte_carlo_error, from_step, samples,
     stride}} of the equilibrated part of every series of one number a replica, see `equilibrium`;
@@ -136,7 +138,8 @@ def text(path: str | os.PathLike[str]) -> str:
     found = summary(path)
     told = [
         f"{found['path']}  ({found['bytes'] / 1e6:.1f} MB)",
-        f"{found['replicas']} replicas of {found['dof']} degrees of freedom",
+        f"{found['replicas']} replicas of {found['degrees_of_freedom']} degrees of freedom"
+        + (f", of which frames keep {found['dof']}" if found["dof"] < found["degrees_of_freedom"] else ""),
         f"{found['frames']} frames ({found['dtype']})" + _span(found["steps"]),
         "",
         "series",

@@ -136,15 +136,15 @@ def kinetic(run: Trajectory) -> Picture:
     if len(reduced) < 20 or not np.isfinite(reduced).all():
         raise Missing(f"{len(reduced)} finite samples of the kinetic energy at the final temperature; 20 are needed")
     reduced = reduced[statistics.equilibrated(reduced) :]
-    law = thermodynamics.kinetic_law(reduced, dof=run.dof, temperature=1.0)
-    gamma = stats.gamma(run.dof / 2)
+    law = thermodynamics.kinetic_law(reduced, dof=run.degrees_of_freedom, temperature=1.0)
+    gamma = stats.gamma(run.degrees_of_freedom / 2)
 
     def draw(axes: "Axes") -> None:
         bins = int(np.clip(np.sqrt(law.samples), 12, 60))
         axes.hist(reduced.ravel(), bins=bins, density=True, color=BLUE, alpha=0.5, label="samples")
         low, high = min(gamma.ppf(1e-4), reduced.min()), max(gamma.ppf(1 - 1e-4), reduced.max())
         grid = np.linspace(low, high, 200)
-        axes.plot(grid, gamma.pdf(grid), color=VERMILLION, label=f"Gamma(N_f/2, T),  N_f = {run.dof}")
+        axes.plot(grid, gamma.pdf(grid), color=VERMILLION, label=f"Gamma(N_f/2, T),  N_f = {run.degrees_of_freedom}")
         axes.set_xlabel("kinetic energy  K / T")
         axes.set_ylabel("probability density")
         legend(axes)

@@ -63,7 +63,8 @@ def heat_capacity(run: Trajectory) -> Picture:
     worst = int(np.argmax(np.abs(found.z)))
     caption = (
         f"Two ways to one heat capacity; they differ most at T = {levels[worst]:.4g}, z = {found.z[worst]:+.1f}. "
-        f"{run.dof} harmonic coordinates would have C = {run.dof / 2:g}. Errors from the jackknife; k_B = 1."
+        f"{run.degrees_of_freedom} harmonic coordinates would have C = {run.degrees_of_freedom / 2:g}. "
+        "Errors from the jackknife; k_B = 1."
     )
     return Picture(render(draw, f"heat capacity of {run.path}", panels=2), caption)
 

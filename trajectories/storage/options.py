@@ -11,8 +11,8 @@ PLUGGED = ("zstd", "blosc-zstd")  # filters that are not in HDF5 itself
 class Storage:
     """What the user asks of the file.
 
-    live: HDF5's single-writer-multiple-reader mode, so that other processes read on while it grows; a run that is
-        killed then leaves a mark by which plain readers refuse the file until it is recovered.
+    live: keep HDF5's mark of a file that is being written (SWMR), so that other programs read on while it grows, with
+        swmr=True; a killed run keeps the mark until it is resumed or recovered. `trajectories.open` needs no mark.
     compression: of positions, velocities and forces. Weights hardly compress (1.1 to 1.2 times); "zstd" and
         "blosc-zstd" need hdf5plugin wherever the file is read.
     bits: mantissa bits kept of positions, velocities and forces, 1 to 23 of float32 (52 of float64); the rest is

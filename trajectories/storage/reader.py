@@ -74,6 +74,12 @@ class Trajectory:
     def __repr__(self) -> str:
         return f"Trajectory({str(self.path)!r}, frames={len(self)}, replicas={self.replicas}, dof={self.dof})"
 
+    @property
+    def degrees_of_freedom(self) -> int:
+        """N_f: all coordinates of the system that was run, of which frames may keep `dof` only."""
+        recorded = self._h5.get("parameters/system/dof")
+        return self.dof if recorded is None else int(recorded[()])
+
     def _field(self, name: str, tail: tuple[int, ...], offset: int = 0) -> LazyArray:
         if name not in self._rows:
             raise NotRecorded(

@@ -106,15 +106,15 @@ def _kinetic(run: Trajectory, given: Setting, *, tolerance: float) -> Iterator[C
 
     half = "half_step_temperature" in run.observables
     name = "half_step_temperature" if half else "temperature"
-    reduced = _reduced(run, name, given)[1] * run.dof / 2
-    law = kinetic_law(reduced, dof=run.dof, temperature=1.0)
+    reduced = _reduced(run, name, given)[1] * run.degrees_of_freedom / 2
+    law = kinetic_law(reduced, dof=run.degrees_of_freedom, temperature=1.0)
     note = "momenta at the half step" if half else "momenta on the step"
     for label, value, z in (("mean", law.mean, law.mean_z), ("width", law.width, law.width_z)):
         error = abs((value - 1) / z) if z else math.nan
         verdict = "passed" if abs(z) <= GATE else "failed"
         yield Check(f"kinetic energy, {label}", value, error, 1.0, z, verdict, note)
     off = float(np.clip(law.mean, 1 - tolerance, 1 + tolerance))  # the law at the temperature that is forgiven
-    p_value = kinetic_law(reduced, dof=run.dof, temperature=off).p_value if off != 1 else law.p_value
+    p_value = kinetic_law(reduced, dof=run.degrees_of_freedom, temperature=off).p_value if off != 1 else law.p_value
     z = float(stats.norm.isf(p_value / 2))
     told = f"p-value of {law.samples} samples; its z is that of a normal number as rare"
     verdict = "passed" if z <= GATE else "failed"
@@ -125,7 +125,7 @@ def _conserved(run: Trajectory, given: Setting) -> Iterator[Check]:
     found = run.observables["conserved"]
     counts = found.steps >= given.start
     times = found.times[counts]
-    unit = given.values.mean(axis=0) * math.sqrt(run.dof / 2)
+    unit = given.values.mean(axis=0) * math.sqrt(run.degrees_of_freedom / 2)
     slope = drift(np.asarray(found.values[counts], dtype=np.float64) / unit, times).overall
     span = float(np.ptp(times))
     check = _judge("conserved quantity, change", Estimate(slope.value * span, slope.error * span), 0.0)
