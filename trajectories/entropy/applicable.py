@@ -76,8 +76,8 @@ def _pairs(samples: Floats) -> Estimate:
     d, independent = samples.shape[2], len(pooled(samples)) / inefficiency_of_squares(samples)
     if d * (d - 1) / 2 > independent:
         raise ValueError(
-            f"{independent:.0f} independent samples are too few for the {d * (d - 1) // 2} pairs of {d} coordinates, of "
-            "which each adds its own error: take fewer coordinates (a projection)"
+            f"{independent:.0f} independent samples are too few for {d * (d - 1) // 2} pairs of coordinates, of which "
+            "each adds its own error: take fewer coordinates (a projection)"
         )
     return histograms.mutual_information_expansion(samples)
 
