@@ -9,6 +9,7 @@ from typing import Annotated
 import torch
 import typer
 
+import trajectories
 from mdnet import config
 from mdnet.commands.compare import compare
 from mdnet.commands.validate import validate
@@ -69,6 +70,7 @@ def _advance(simulation: Simulation, folder: Path, steps: int, wall_clock: float
     """Run the steps that are left, and say where the trajectory lies or how to go on."""
     left = steps - simulation.step
     if left <= 0:
+        trajectories.recover(folder)  # killed after its last step, it may bear the mark of a writer
         say(f"{folder} has its {simulation.step} steps already; for more: {_command(folder)} --set run.steps=NUMBER")
         return
     outcome = simulation.run(left, wall_clock=wall_clock)

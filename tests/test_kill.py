@@ -27,7 +27,7 @@ app = typer.Typer()
 app.command()(recover)
 
 SETTINGS = {
-    "run.steps": 32, "run.checkpoint_every": 8, "report.frames": 3, "report.scalars": 2, "report.evaluate": 5,
+    "run.steps": 48, "run.checkpoint_every": 8, "report.frames": 3, "report.scalars": 2, "report.evaluate": 5,
     "report.predictions": 0, "report.velocity": "true", "system.replicas": 2, "system.compile": "false",
 }  # fmt: skip
 
@@ -156,7 +156,7 @@ def kills(killed, count, seed):
 
 def test_a_run_killed_at_any_moment_goes_on_as_if_it_had_not_been(killed, seed):
     kills(killed, 20, seed)
-    assert killed.resumed >= 5  # not all were killed before their first checkpoint, or ended before
+    assert killed.resumed >= 3  # not all were killed before their first checkpoint, or ended before
 
 
 @pytest.mark.slow
@@ -271,3 +271,20 @@ def test_a_folder_that_may_not_be_written_is_told(killed):
             assert status == 1, told
             told_in_one_line(told, "Permission denied", "another folder (--out)")
         assert before.keys() == contents(folder / "kept").keys()
+
+
+def test_a_live_run_killed_after_its_last_checkpoint_is_mended_by_resuming(killed):
+    """It has its steps, and nothing is left to run; the mark of its writer goes all the same."""
+    for at in range(12, 0, -1):  # the last removals are those of old checkpoints
+        status, told = killed.run("live", live=True, call="unlink", at=at)
+        if status == -9:
+            break
+        shutil.rmtree(killed.folder / "live")
+    assert checkpoint.load(killed.folder / "live")["step"] == SETTINGS["run.steps"]
+    with pytest.raises(OSError, match="already open for write"):
+        h5py.File(killed.folder / "live" / "trajectory.h5", "r")
+    status, told = killed.run("live", "--resume", live=True)
+    assert status == 0, told
+    assert "has its 48 steps already" in told
+    with h5py.File(killed.folder / "live" / "trajectory.h5", "r") as h5:
+        assert "mdnet" in h5

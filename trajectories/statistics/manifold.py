@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 _NEIGHBOUR = 8  # whose distance sets the default width
+_FULL = 3000  # samples
 _CUT = 25.0  # kernels below exp(-_CUT) are left out
 
 
@@ -40,7 +41,7 @@ def diffusion_map(
 
     Reference: Coifman & Lafon, Appl. Comput. Harmon. Anal. 21, 5 (2006).
     """
-    from scipy.sparse import csgraph, linalg
+    from scipy.sparse import csgraph
 
     points = np.asarray(samples, dtype=np.float64)
     if points.ndim != 2 or not np.isfinite(points).all() or not 1 <= count <= len(points) - 2:
@@ -52,13 +53,31 @@ def diffusion_map(
     if csgraph.connected_components(kernel, directed=False, return_labels=False) > 1:
         raise ValueError(f"at epsilon = {width:g} the samples fall apart into clouds: give a larger epsilon")
     degrees = np.asarray(kernel.sum(axis=1)).ravel()  # (samples,)
-    start = np.random.default_rng(0).normal(size=len(points))
-    values, vectors = linalg.eigsh(_scaled(kernel, 0.5), k=count + 1, which="LA", v0=start)
+    values, vectors = _largest(_scaled(kernel, 0.5), count + 1)
     values, vectors = values[::-1][1:], vectors[:, ::-1][:, 1:]
     coordinates = vectors * np.sqrt(degrees.sum() / degrees)[:, None]
     coordinates *= np.sign(np.take_along_axis(coordinates, np.abs(coordinates).argmax(axis=0)[None], axis=0))
     rates = -4 * np.log(np.clip(values, np.finfo(float).tiny, None)) / width
     return DiffusionMap(coordinates, values, rates, float(width))
+
+
+def _largest(matrix: Any, count: int) -> tuple[Floats, Floats]:
+    """The largest eigenvalues of a symmetric sparse matrix, rising, and their vectors.
+
+    Up to 3000 samples as a full matrix: iterations may never tell eigenvalues apart that are all but 1.
+    """
+    from scipy import linalg
+    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+
+    n = matrix.shape[0]
+    if n <= _FULL:
+        values, vectors = linalg.eigh(matrix.toarray(), subset_by_index=(n - count, n - 1), overwrite_a=True)
+        return np.asarray(values), np.asarray(vectors)
+    try:
+        values, vectors = eigsh(matrix, k=count, which="LA", v0=np.random.default_rng(0).normal(size=n))
+    except ArpackNoConvergence as error:
+        raise ValueError(f"{error}: the samples all but fall apart into clouds; give a larger epsilon") from error
+    return values, vectors
 
 
 def _width(points: Floats) -> float:
