@@ -10,7 +10,7 @@ from trajectories.entropy.samples import Floats, as_samples, inefficiency, parts
 from trajectories.statistics import Estimate
 
 
-def knn_graph(samples: ArrayLike, k: int = 50, *, dimension: int | None = None, power: float = 1.0) -> Estimate:
+def knn_graph(samples: ArrayLike, k: int = 50, dimension: int | None = None, power: float = 1.0) -> Estimate:
     """Entropy but for a constant from the length of the graph that joins each sample to its k nearest others.
 
     S = (d/power) [ln L - ((d - power)/d) ln n],  L = sum_i sum_{j<=k} |w_i - w_i(j)|^power. Only differences at equal
