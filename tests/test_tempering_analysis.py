@@ -13,10 +13,10 @@ import mdnet as md
 import trajectories
 from integrators import VERLET, Splitting
 from mdnet.tempering import PopulationAnnealing, ReplicaExchange, SimulatedTempering, geometric
-from trajectories import annealing, report, tempering
+from trajectories import Writer, annealing, report, statistics, tempering, thermodynamics
 
 LADDER = geometric(0.5, 6.0, 5)
-TITLES = ("overlap of energies", "acceptance", "walk through the ladder", "free energy")
+TITLES = ("overlap of energies", "acceptance", "walk through the ladder")
 
 
 class Counted(ReplicaExchange):
@@ -55,6 +55,11 @@ def read(folder, **options):
         return tempering.walk(run, **options)
 
 
+def free_energies(folder, start=None):
+    with trajectories.open(folder) as run:
+        return thermodynamics.mbar(thermodynamics.energies_by_temperature(run, start=start))
+
+
 def test_the_file_tells_what_the_action_did(runs):
     root, action = runs
     found = read(root / "exchange")
@@ -79,11 +84,12 @@ def test_the_rung_is_that_of_the_reports_at_the_same_step(runs):
 
 @pytest.mark.parametrize("name", ["exchange", "walk"])
 def test_means_and_free_energies_of_every_rung_are_exact(runs, name):
-    network, found = LinearNetwork(1), read(runs[0] / name, start=300 if name == "exchange" else None)
+    start = 300 if name == "exchange" else None
+    network, found = LinearNetwork(1), read(runs[0] / name, start=start)
     assert found.steps[0] == (304 if name == "exchange" else 1004)
     for estimate, temperature in zip(tempering.mean_energies(found), LADDER.tolist(), strict=True):
         assert abs(estimate.z(network.mean_energy(temperature))) < Z
-    result = tempering.free_energies(found)
+    result = free_energies(runs[0] / name, start)
     exact = np.array([network.log_z(t) - network.log_z(0.5) for t in LADDER.tolist()])
     assert result.log_z[0] == 0
     assert (np.abs(result.log_z - exact)[1:] < Z * result.error[1:]).all()
@@ -94,7 +100,7 @@ def test_means_and_free_energies_of_every_rung_are_exact(runs, name):
 def test_free_energies_of_the_loss_are_exact(tmp_path):
     ladder = geometric(1.0, 10.0, 4)
     exchanged(tmp_path, "loss", ladder)
-    result = tempering.free_energies(read(tmp_path, start=200))
+    result = free_energies(tmp_path, start=200)
     exact = np.array([Tempered(LinearNetwork(1), t, 1.0).log_z for t in ladder.tolist()])
     assert (np.abs(result.log_z - exact + exact[0])[1:] < Z * result.error[1:]).all()
     assert (result.error[1:] < 0.2).all()
@@ -126,6 +132,18 @@ def synthetic(rung, *, steps=None, accepted=None, pair=None, energy=None, ladder
         none if accepted is None else accepted,
         np.zeros(rung.shape) if energy is None else energy,
     )
+
+
+def store(path, found):
+    """Write a walk as a run of replica exchange would."""
+    told = {"tempering": {"ladder": found.ladder.tolist(), "method": "ReplicaExchange"}}
+    replicas = found.rung.shape[1]
+    with Writer.create(path, table=[("w", (1,), 0)], replicas=replicas, masses=np.ones(1), parameters=told) as writer:
+        for row, step in enumerate(found.steps):
+            for name in ("rung", "pair", "accepted", "energy"):
+                writer.observable(f"tempering/{name}", int(step), float(step), getattr(found, name)[row])
+            writer.observable("set_temperature", int(step), float(step), found.ladder[found.rung[row]])
+            writer.observable("potential_energy", int(step), float(step), found.energy[row])
 
 
 def test_round_trips_are_counted_from_bottom_to_bottom():
@@ -190,11 +208,11 @@ def test_a_ladder_of_replicas_is_one_sample_and_a_walker_is_its_own():
     assert synthetic(np.zeros((9, 3), dtype=int)).units.tolist() == [0, 1, 2]
 
 
-def test_correlated_samples_are_thinned(runs):
+def test_energies_keep_their_correlation_whatever_the_rung(runs):
+    """Every attempt five times over makes five times fewer of them independent."""
     found = read(runs[0] / "exchange", start=300)
-    repeated = found._replace(**{name: np.repeat(getattr(found, name), 5, axis=0) for name in tempering._SERIES})
-    once, again = tempering.free_energies(found), tempering.free_energies(repeated)
-    assert again.samples.sum() < 1.5 * once.samples.sum()
+    repeated = np.repeat(reduced := tempering.reduced_energies(found), 5, axis=0)
+    assert statistics.inefficiency(repeated) == pytest.approx(5 * statistics.inefficiency(reduced), rel=0.3)
 
 
 def test_what_is_missing_is_told(runs, tmp_path):
@@ -209,14 +227,15 @@ def test_what_is_missing_is_told(runs, tmp_path):
         with pytest.raises(trajectories.NotRecorded, match="give ladder="):
             tempering.walk(run)
         assert tempering.walk(run, ladder=LADDER).rungs == 5
-    with pytest.raises(trajectories.TrajectoryError, match="rung 1 holds no sample"):
-        tempering.free_energies(synthetic(np.zeros((9, 2), dtype=int)))
+    store(tmp_path / "stuck.h5", synthetic(np.zeros((9, 2), dtype=int)))
+    with pytest.raises(trajectories.TrajectoryError, match=r"rung 1 of .* holds no sample"):
+        free_energies(tmp_path / "stuck.h5", start=0)
 
 
 def test_without_pymbar_it_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pymbar", None)
     with pytest.raises(trajectories.TrajectoryError, match=r"pip install mdnet\[validate\]"):
-        tempering.free_energies(synthetic(np.zeros((9, 2), dtype=int)))
+        thermodynamics.mbar(thermodynamics.Ladder(np.array([1.0, 2.0]), [np.ones((9, 1))] * 2))
 
 
 def test_pymbar_is_silent_at_import_and_other_loggers_are_left_alone():
@@ -245,9 +264,9 @@ def test_an_ordinary_run_has_no_ladder_in_its_report(tmp_path):
     assert "exchange" not in report.write([tmp_path], tmp_path).read_text()
 
 
-def test_a_figure_that_cannot_be_drawn_says_why(tmp_path, monkeypatch):
+def test_a_figure_that_cannot_be_drawn_says_why(runs, tmp_path, monkeypatch):
     linear(ReplicaExchange(LADDER, every=5), 5, output=tmp_path)[1].run(8, progress=False)
     monkeypatch.setitem(sys.modules, "pymbar", None)
-    page = report.write([tmp_path], tmp_path).read_text()
+    page = report.write([runs[0] / "exchange", tmp_path], tmp_path).read_text()
     assert "pip install mdnet[validate]" in page
     assert "no round trip of any of 5 replicas" in page

@@ -28,7 +28,6 @@ def drawn(run: Trajectory) -> dict[str, Callable[[Trajectory], Picture]]:
             f"{title}: overlap of energies": overlap,
             f"{title}: acceptance": acceptance,
             f"{title}: walk through the ladder": walk,
-            f"{title}: free energy": free_energy,
         }
     return {"Population annealing": population} if _POPULATION in run.observables else {}
 
@@ -144,31 +143,6 @@ def walk(run: Trajectory) -> Picture:
         "Below, of the replicas on a rung, the fraction that came from the coldest one last."
     )
     return Picture(render(draw, f"walk of {run.path}", panels=2), caption)
-
-
-def free_energy(run: Trajectory) -> Picture:
-    """Draw ln Z of every rung against the lowest one's, by MBAR, with standard errors."""
-    found = _second_half(run)
-    try:
-        result = tempering.free_energies(found)
-    except TrajectoryError as reason:
-        raise Missing(str(reason)) from reason
-
-    def draw(axes: "Axes") -> None:
-        axes.errorbar(
-            result.ladder, result.log_z, result.error, fmt="o-", ms=4, capsize=3, color=BLUE, label="MBAR ± 1 se"
-        )
-        _logarithmic(axes, result.ladder)
-        axes.set_xlabel("temperature T")
-        axes.set_ylabel("ln Z(T) - ln Z(lowest T)")
-        legend(axes)
-
-    caption = (
-        f"ln Z at T = {result.ladder[-1]:.4g} is {result.log_z[-1]:.4f} ± {result.error[-1]:.2g} above that at "
-        f"T = {result.ladder[0]:.4g}; the free energy is F = -T ln Z. {result.samples.sum()} independent samples of "
-        "the second half of the run."
-    )
-    return Picture(render(draw, f"free energy of {run.path}"), caption)
 
 
 def population(run: Trajectory) -> Picture:

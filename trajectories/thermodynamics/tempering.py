@@ -1,4 +1,4 @@
-"""Runs whose replicas walk in temperature: acceptance, round trips, averages by rung and free energies, offline."""
+"""Runs whose replicas walk in temperature: acceptance, round trips, and averages by rung, offline."""
 
 import math
 from collections.abc import Mapping
@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trajectories import statistics
-from trajectories.errors import NotRecorded, TrajectoryError
+from trajectories.errors import NotRecorded
 from trajectories.statistics import Estimate
 from trajectories.storage.reader import Trajectory
-from trajectories.thermodynamics.pymbar_quietly import mbar_class
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -141,40 +139,6 @@ def round_trips(found: Walk) -> RoundTrips:
     return RoundTrips(np.array([max(0, len(steps) - 1) for steps in arrivals]), time, upward)
 
 
-class FreeEnergies(NamedTuple):
-    """ln Z of every rung by MBAR, with E the tempered energy: Z_k is the integral of exp(-E/T_k) (and the prior)."""
-
-    ladder: Floats  # (rungs,)
-    log_z: Floats  # (rungs,) ln Z_k - ln Z_0
-    error: Floats  # (rungs,) standard error
-    samples: Array  # (rungs,) samples used, a statistical inefficiency apart
-
-
-def free_energies(found: Walk) -> FreeEnergies:
-    """Return ln Z_k - ln Z_0 of every rung from all energies at once, by MBAR.
-
-    Samples are thinned by the statistical inefficiency of (E - <E>_k)/sd_k along the walks.
-
-    Raises:
-        TrajectoryError: pymbar is not installed, or a rung was not visited.
-
-    Reference: Shirts, Chodera, J. Chem. Phys. 129, 124105 (2008).
-    """
-    mbar = mbar_class()
-    kept = picked(found, slice(None, None, _thinning(found)))
-    by_rung = energies(kept)
-    counts = np.array([len(one) for one in by_rung])
-    if (counts == 0).any():
-        raise TrajectoryError(f"rung {int(np.argmin(counts))} holds no sample; make a longer run, or a denser ladder")
-    pooled = np.concatenate(by_rung)
-    means = np.array([one.mean() for one in by_rung])
-    first = np.concatenate([[0.0], np.cumsum(np.diff(1 / found.ladder) * (means[1:] + means[:-1]) / 2)])
-    solver = ({"method": "adaptive", "options": {"min_sc_iter": 0}},)
-    states = mbar(pooled / found.ladder[:, None], counts, initial_f_k=first, solver_protocol=solver)
-    result = states.compute_free_energy_differences()
-    return FreeEnergies(found.ladder, -result["Delta_f"][0], result["dDelta_f"][0], counts)
-
-
 _SERIES = ("steps", "rung", "pair", "accepted", "energy")
 
 
@@ -192,11 +156,6 @@ def reduced_energies(found: Walk) -> Floats:
 def picked(found: Walk, rows: slice) -> Walk:
     """Return the walk at some of its attempts."""
     return found._replace(**{name: getattr(found, name)[rows] for name in _SERIES})
-
-
-def _thinning(found: Walk) -> int:
-    """Attempts between two independent samples of the energy, whichever rung it is on."""
-    return math.ceil(statistics.inefficiency(reduced_energies(found)))
 
 
 def _by_place(found: Walk, values: Array, place: Array, places: int) -> tuple[Floats, Floats, Array]:
