@@ -337,3 +337,19 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path):
 def test_a_label_noise_of_numbers_is_refused(file):
     with pytest.raises(ValueError, match="label_noise needs classes"):
         built(file, "data.label_noise=0.1")
+
+
+def test_the_configurational_temperature_is_reported_on_request(file):
+    assert not [each for each in built(file).reporters if isinstance(each, md.ConfigurationalTemperature)]
+    (found,) = [
+        each
+        for each in built(file, "report.configurational=7").reporters
+        if isinstance(each, md.ConfigurationalTemperature)
+    ]
+    assert found.every == 7
+
+
+def test_what_a_reporter_refuses_is_told_before_the_start_is_prepared(file, monkeypatch):
+    monkeypatch.setattr("mdnet.config.building.start", lambda *_, **__: pytest.fail("too late"))
+    with pytest.raises(ValueError, match=r"unknown parameter tensor 'hiden1\.weight'"):
+        built(file, 'report.tensors=["hiden1.weight"]')

@@ -564,3 +564,14 @@ def test_a_run_without_frames_has_no_entropy(tmp_path):
         writer.observable("potential_energy", 0, 0.0, np.ones(1))
     with Trajectory(tmp_path) as run, pytest.raises(NotRecorded, match="0 frames after equilibration"):
         entropy.compare(run)
+
+
+def test_pairs_need_as_many_samples(rng):
+    found = {row.name: row for row in entropy.compare(rng.normal(size=(200, 30))).rows if row.of == "30 coordinates"}
+    assert found["mutual_information_expansion"].estimate is None
+    assert "435 pairs" in found["mutual_information_expansion"].note
+
+
+def test_the_graph_takes_its_numbers_by_position(rng):
+    samples = rng.normal(size=(200, 3))
+    assert entropy.knn_graph(samples, 10, 2, 0.5) == entropy.knn_graph(samples, k=10, dimension=2, power=0.5)

@@ -363,3 +363,12 @@ def test_a_killed_run_keeps_every_committed_row(tmp_path):
     for path, at_least in counts.items():
         check_rows(path, at_least)
         Writer.resume(path, at_least).close()
+
+
+def test_a_layer_lies_flat(run):
+    folder, q = run
+    with trajectories.open(folder) as t:
+        flat = t.layer("layer.weight").flat
+        assert flat.shape == (20, REPLICAS, 8)
+        np.testing.assert_array_equal(flat[3:5, 1], q[3:5, 1, :8])
+        np.testing.assert_array_equal(flat.steps, t.steps)

@@ -393,3 +393,20 @@ def test_curves_have_bounded_points():
     svg = drawing.render(lambda axes: drawing.band(axes, x, values, drawing.BLUE, "x"), "a curve")
     assert len(svg) < 60_000
     assert "var(--blue)" in svg
+
+
+def test_lists_of_unequal_lengths_may_differ(tmp_path):
+    for name, widths in (("a", [[1], [2, 3]]), ("b", [[1], [2, 3], [4]])):
+        told = {"widths": widths, "same": [[5], [6, 7]]}
+        (tmp_path / name).mkdir()
+        path = tmp_path / name / "trajectory.h5"
+        Writer.create(path, table=[("w", (1,), 0)], replicas=1, masses=np.ones(1), parameters=told).close()
+    with trajectories.open(tmp_path / "a") as a, trajectories.open(tmp_path / "b") as b:
+        assert {row[0] for row in study_figures.differing([a, b]).rows} == {"widths"}
+
+
+@pytest.mark.parametrize("step", [2e-6, 1.0])
+def test_long_numbers_below_an_axis_are_few(step):
+    svg = drawing.render(lambda axes: axes.plot(0.004988 + step * np.arange(8), range(8)), "numbers")
+    places = re.findall(r"<text[^>]*>([^<]+)</text>", svg.split('id="matplotlib.axis_2"')[0])
+    assert sum(map(len, places)) <= 60

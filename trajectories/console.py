@@ -17,6 +17,13 @@ def say(text: str) -> None:
 
 
 @contextmanager
+def busy(doing: str) -> Iterator[None]:
+    """Show on a terminal that something is under way, as long as it takes."""
+    with Console(stderr=True).status(doing):
+        yield
+
+
+@contextmanager
 def errors_told(*more: type[Exception]) -> Iterator[None]:
     """Turn an expected error into one red message and exit code 1, and warnings into plain lines."""
     foreseen: tuple[type[Exception], ...] = (TrajectoryError, ValueError, OSError, *more)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from trajectories.console import errors_told, say
+from trajectories.console import busy, errors_told, say
 from trajectories.storage.reader import Trajectory
 from trajectories.thermodynamics import Check, canonical_checks
 
@@ -24,7 +24,7 @@ def check(
 ) -> None:
     """Test a run against the laws of the canonical ensemble; exit code 1 when one fails."""
     with errors_told():
-        with Trajectory(path) as run:
+        with Trajectory(path) as run, busy(f"testing {path}"):
             found = canonical_checks(run, start=start, tolerance=tolerance)
         if as_json:
             say(json.dumps([_plain(one) for one in found], indent=2))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trajectories.console import errors_told, say
+from trajectories.console import busy, errors_told, say
 
 
 def entropy(
@@ -22,5 +22,8 @@ def entropy(
     from trajectories.storage.reader import Trajectory
 
     with errors_told(), Trajectory(run) as opened:
-        found = compare(opened, tensors=tensor or (), temperature=temperature, projection=projection, at_most=at_most)
+        with busy(f"estimating the entropy of {run}"):
+            found = compare(
+                opened, tensors=tensor or (), temperature=temperature, projection=projection, at_most=at_most
+            )
         say(json.dumps(found.as_dict(), indent=2) if as_json else str(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from trajectories.console import errors_told, say
+from trajectories.console import busy, errors_told, say
 from trajectories.report import info as summaries
 from trajectories.report import page
 
@@ -17,7 +17,9 @@ def info(
 ) -> None:
     """Tell what a run holds: its series, averages with their errors, canonical laws, scores, and settings."""
     with errors_told():
-        say(json.dumps(summaries.summary(path), indent=2) if as_json else summaries.text(path))
+        with busy(f"looking at {path}"):
+            told = json.dumps(summaries.summary(path), indent=2) if as_json else summaries.text(path)
+        say(told)
 
 
 def report(
@@ -29,4 +31,6 @@ def report(
     """Write one self-contained page with pictures and tables of one run, or of several side by side."""
     with errors_told():
         folder = runs[0] if runs[0].is_dir() else runs[0].parent
-        say(f"report: {page.write(runs, out or folder / 'report.html')}")
+        with busy(f"drawing {', '.join(map(str, runs))}"):
+            written = page.write(runs, out or folder / "report.html")
+        say(f"report: {written}")
