@@ -51,7 +51,7 @@ def test_equilibration_finds_the_end_of_the_transient():
     assert 100 < statistics.equilibrated(series) < 400
     assert statistics.equilibrated(autoregressive(rng, (2000, 2), 0.5)) < 1000
     stationary = [statistics.equilibrated(autoregressive(rng, (2000, 16), 0.9)) for _ in range(20)]
-    assert np.mean(stationary) < 20
+    assert stationary.count(0) >= 14  # of 20 are kept whole
     common = autoregressive(rng, (2000, 16), 0.9) + 3 * np.exp(-np.arange(2000) / 50)[:, None]
     assert 50 < statistics.equilibrated(common) < 300  # 3 widths off for 50 samples, but so in every replica
     long = rng.normal(size=(50_000, 2)) + 20 * np.exp(-np.arange(50_000) / 1000)[:, None]
