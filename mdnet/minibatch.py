@@ -34,7 +34,7 @@ class MinibatchForce:
             )
         self.system, self.size, self.replace, self.shared = system, size, replace, shared
         one_batch = shared and system.shares_data
-        self._batch = BatchForce(system, compile=system.compile, per_replica=not one_batch)
+        self._batch = BatchForce(system, per_replica=not one_batch)
 
     def __call__(self, q: Tensor) -> Evaluation:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof) on fresh rows."""

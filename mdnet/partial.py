@@ -50,7 +50,7 @@ class SubsetForce:
         self.rows = rows
         where = (rows,) if system.shares_data else (slice(None), rows)
         self._data = system.inputs[where], system.targets[where]
-        self._batch = BatchForce(system, compile=system.compile, per_replica=not system.shares_data)
+        self._batch = BatchForce(system, per_replica=not system.shares_data)
 
     def __call__(self, q: Tensor) -> Evaluation:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof)."""

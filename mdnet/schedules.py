@@ -171,6 +171,12 @@ class Scheduler:
             if name == "temperature" and self.integrator.has_momenta and leaves_zero.any():
                 self._draw(phase, value, leaves_zero)
 
+    def steady(self, step: int, steps: int) -> int:
+        """Return how many of the next `steps` steps have the values that hold at `step`: one or more."""
+        if not self.schedules:
+            return steps
+        return next((ahead for ahead in range(1, steps) if self._changes(step + ahead)), steps)
+
     def reread(self) -> None:
         """Take note of a step size that something else has set."""
         self._first = float(self.integrator.dt.flatten()[0])
@@ -179,6 +185,12 @@ class Scheduler:
     def time_step(self) -> float:
         """The present step size; that of the first replica where it differs by replica."""
         return self._first
+
+    def _changes(self, step: int) -> bool:
+        return any(
+            not torch.equal(self._value(name, schedule, step), self.current[name])
+            for name, schedule in self.schedules.items()
+        )
 
     def _value(self, name: str, schedule: Schedule, step: int) -> Tensor:
         value = torch.as_tensor(schedule(step), dtype=torch.float64)

@@ -20,6 +20,7 @@ from mdnet.progress import Bar
 from mdnet.randomness import Stream
 from mdnet.recording import Record
 from mdnet.reporters import Frames, Reporter, Scalars, due, remembered, settings
+from mdnet.routes.stepping import stepper
 from mdnet.schedules import Schedule, Scheduler
 from mdnet.signals import SoftStop
 from mdnet.stability import DivergenceError, Watch
@@ -90,6 +91,7 @@ class Simulation:
         for reporter in self.reporters:
             reporter.start(system, integrator)
         self._watch: Watch | None = Watch(system, integrator, self.phase)
+        self.stepper = stepper(system, integrator)
 
     @property
     def latest(self) -> dict[str, np.ndarray]:
@@ -111,7 +113,7 @@ class Simulation:
             try:
                 self._open()
                 while self.step < goal:
-                    self._advance()
+                    self._advance(goal)
                     bar.update(self.step - first, self.latest)
                     if stop.asked or time.monotonic() > deadline:
                         outcome = "interrupted" if stop.asked else "out of time"
@@ -165,19 +167,30 @@ class Simulation:
             p = maxwell(p, system.masses, warmth)
         return self.integrator.start(q, p, system.masses)
 
-    def _advance(self) -> None:
+    def _advance(self, goal: int) -> None:
+        """Advance to the next step after which there is something to do, and do it."""
         self.scheduler(self.step, self.phase)
-        self.integrator(self.phase)
-        if (sign := self.system.fold(self.phase.q)) is not None:
-            self.integrator.mirror(self.phase, sign)
-        self.step += 1
+        steps = self.scheduler.steady(self.step, self._undisturbed(goal))
+        self.stepper.advance(self.phase, steps)
+        self.step += steps
         if self._watch is not None and not self._watch(self.step, self.phase):
             self._watch = None
-        self.time += self.scheduler.time_step * self.integrator.substeps
+        for _ in range(steps):  # not steps x dt, so that the time does not depend on the blocks
+            self.time += self.scheduler.time_step * self.integrator.substeps
         self._act()
         self._report()
         if self._checkpoint_due():
             self._save()
+
+    def _undisturbed(self, goal: int) -> int:
+        """The number of steps until something looks at the phase or acts on it."""
+        cadences = [_GUARD, *(each.every for each in (*self.actions, *self.reporters))]
+        if self.checkpoint_every is not None:
+            cadences.append(self.checkpoint_every)
+        ahead = [goal - self.step, self.stepper.block, *(every - self.step % every for every in cadences)]
+        if self._watch is not None:
+            ahead.append(self._watch.next(self.step) - self.step)
+        return min(ahead)
 
     def _act(self) -> None:
         for action in due(self.actions, self.step):

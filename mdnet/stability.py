@@ -75,6 +75,10 @@ class Watch:
                 self.confirm(step)
         return step < _WATCHED[-1]
 
+    def next(self, step: int) -> int:
+        """Return the step of the next look after `step`."""
+        return next((each for each in _WATCHED if each > step), _WATCHED[-1])
+
     def confirm(self, step: int) -> None:
         """Raise DivergenceError where the curvature at the start says that dt is too long."""
         if told := advice(self.system, self.integrator, self.q):

@@ -16,6 +16,7 @@ from mdnet.force import BatchForce
 from mdnet.minibatch import MinibatchForce
 from mdnet.partial import PriorForce, Rest, SubsetForce
 from mdnet.priors import Box, Prior, mirror
+from mdnet.routes.choice import Route, choose
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -31,8 +32,8 @@ class ParticleSystem:
     `targets` (n, ...): the data set. `index` (replicas, n): the rows each replica sees, when they differ.
     `replicas`: independent copies of the particles. `prior`: GaussianPrior, Box or None. `scale`: n makes
     T = 1 the Bayesian posterior; 1 makes U the mean loss. `masses`: one number, or numbers by parameter
-    tensor or module name; 1 by default. `dtype`: float32 by default. `compile`: one compiled graph for the
-    force.
+    tensor or module name; 1 by default. `dtype`: float32 by default. `route`: how forces and
+    steps are computed, see mdnet.routes; the program chooses unless told.
 
     Raises ValueError for data with NaN, shapes that do not fit the loss, a network without parameters,
     a forward that cannot be vectorised (naming the layer), and values out of range.
@@ -54,7 +55,7 @@ class ParticleSystem:
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
         index: Tensor | None = None,
-        compile: bool = False,
+        route: Route = "auto",
     ) -> None:
         if replicas < 1:
             raise ValueError(f"replicas = {replicas} must be one or more")
@@ -69,8 +70,8 @@ class ParticleSystem:
         check_data(inputs, targets, index, replicas)
         self.shares_data = index is None
         self.inputs, self.targets = self._data(inputs, index), self._data(targets, index)
-        self.compile = compile
-        self.force = BatchForce(self, compile=compile, per_replica=not self.shares_data)
+        self.route, self.why = choose(self, route)
+        self.force = BatchForce(self, per_replica=not self.shares_data)
         self._try()
 
     @property

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+os.environ.setdefault("MDNET_ROUTE", "eager")  # what is compiled is tested where a test asks for it
 
 
 @pytest.fixture(scope="session")

@@ -248,7 +248,7 @@ WRONG = {
     "[system] replicas = 0 must be 1 or more": "system.replicas=0",
     "[system] scale = 'm' must be a number, or 'n'": "system.scale=m",
     "[system] masses = [1] must be a number, or a table": "system.masses=[1]",
-    "[system] compile = 1 must be true or false": "system.compile=1",
+    "[system] unknown route 'nativ'; did you mean 'native'?": "system.route=nativ",
     "[integrator] unknown scheme 'BOAB2'; did you mean 'BAOAB'?": "integrator.scheme=BOAB2",
     "[integrator] unknown scheme 'VERLT'; did you mean 'VERLET'?": "integrator.scheme=outer(VERLT)",
     "[integrator] scheme word 'BAO' is not a palindrome": "integrator.scheme=BAO",

@@ -215,7 +215,7 @@ def test_masses_by_layer():
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch itself; a fall back to eager is an error
 def test_the_compiled_force_is_the_eager_force():
     for prior in PRIORS.values():
-        eager, compiled = system(prior=prior), system(prior=prior, compile=True)
+        eager, compiled = system(prior=prior), system(prior=prior, route="compiled")
         q = eager.positions(seed=5)
         torch.testing.assert_close(eager.force(q), compiled.force(q), rtol=1e-12, atol=1e-12)
 
@@ -225,7 +225,7 @@ def test_the_compiled_force_is_the_eager_force():
 def test_any_number_of_systems_and_replicas_may_be_compiled():
     """The compiler allows a code object eight graphs; each system has its own, and other batches run uncompiled."""
     for seed in range(10):
-        few = system(replicas=2, compile=True)
+        few = system(replicas=2, route="compiled")
         q = few.positions(seed=seed)
         u = few.force(q)[0]
         torch.testing.assert_close(few.energy(q.repeat(seed + 1, 1)), u.repeat(seed + 1), rtol=1e-12, atol=1e-12)

@@ -28,7 +28,7 @@ app.command()(recover)
 
 SETTINGS = {
     "run.steps": 48, "run.checkpoint_every": 8, "report.frames": 3, "report.scalars": 2, "report.evaluate": 5,
-    "report.predictions": 0, "report.velocity": "true", "system.replicas": 2, "system.compile": "false",
+    "report.predictions": 0, "report.velocity": "true", "system.replicas": 2, "system.route": "eager",
 }  # fmt: skip
 
 

@@ -2,13 +2,16 @@
 
 torch's normal numbers cost more than all else that a compiled step does around its force. In a compiled graph
 they are therefore made by Threefry-2x32 with 13 rounds from (key, count), which the graph fuses with their use.
-Key and count are a bath variable, so that a checkpoint holds them.
+Key and count are a bath variable, so that a checkpoint holds them. Each replica has numbers of its own by its row,
+so that a part of the replicas draws what it would among all of them: source[3] is the row of the first.
 
 Reference: Salmon, Moraes, Dror, Shaw, Proc. SC11, 16 (2011): 13 rounds pass BigCrush; Box, Muller (1958).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import pi, prod
 
 import torch
@@ -19,18 +22,32 @@ _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
 
 
+_counted = False
+
+
+@contextmanager
+def counted() -> Iterator[None]:
+    """Draw by count inside the block where nothing is compiled, too."""
+    global _counted
+    before, _counted = _counted, True
+    try:
+        yield
+    finally:
+        _counted = before
+
+
 def source(like: Tensor) -> Tensor:
-    """Return a new source of random numbers for tensors like this one: two words of a key and a count, int64.
+    """Return a new source of random numbers for tensors like this one: a key of two words, a count, a row, int64.
 
     The key is drawn from torch's default generator, so that one seed makes a run.
     """
     words = torch.randint(-(2**31), 2**31, (2,), dtype=torch.int64)
-    return torch.cat([words, torch.zeros(1, dtype=torch.int64)]).to(like.device)
+    return torch.cat([words, torch.zeros(2, dtype=torch.int64)]).to(like.device)
 
 
 def normal(like: Tensor, source: Tensor) -> Tensor:
     """Return normal numbers of mean 0 and variance 1 in the shape, type and device of `like`."""
-    if not torch.compiler.is_compiling():
+    if not (_counted or torch.compiler.is_compiling()):
         return torch.randn_like(like)
     first, second = _words(like, source)
     radius = torch.sqrt(-2 * torch.log(_unit(first, like.dtype)))
@@ -40,7 +57,7 @@ def normal(like: Tensor, source: Tensor) -> Tensor:
 
 def uniform(like: Tensor, source: Tensor) -> Tensor:
     """Return numbers uniform in (0, 1) in the shape, type and device of `like`."""
-    if not torch.compiler.is_compiling():
+    if not (_counted or torch.compiler.is_compiling()):
         return torch.rand_like(like)
     first, second = _words(like, source)
     return _joined(_unit(first, like.dtype), _unit(second, like.dtype), like)
@@ -55,6 +72,7 @@ def _words(like: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     """Two random words for each pair of columns of `like`, int32 each; the source's count goes up by one."""
     shape = (*like.shape[:-1], (like.shape[-1] + 1) // 2)
     index = torch.arange(prod(shape), dtype=torch.int32, device=source.device).view(shape)
+    index = index + (source[3] * prod(shape[1:])).to(torch.int32)
     low, high = source[2].to(torch.int32), (source[2] >> 32).to(torch.int32)
     k0, k1 = source[0].to(torch.int32), source[1].to(torch.int32) ^ high
     words = threefry(k0, k1, index, low.expand(shape))

@@ -23,7 +23,9 @@ def case(replicas: int, compile: bool, prior: md.GaussianPrior | None = None) ->
     x = torch.linspace(-1, 1, 101)[:, None]
     network = nn.Sequential(nn.Linear(1, 20), nn.Tanh(), nn.Linear(20, 20), nn.Tanh(), nn.Linear(20, 1))
     y = torch.sin(2 * torch.pi * x)
-    return md.ParticleSystem(network, functional.mse_loss, x, y, replicas=replicas, prior=prior, compile=compile)
+    return md.ParticleSystem(
+        network, functional.mse_loss, x, y, replicas=replicas, prior=prior, route="compiled" if compile else "eager"
+    )
 
 
 def module_loop(replicas: int) -> Callable[[], object]:
@@ -77,7 +79,7 @@ def digits(replicas: int) -> md.ParticleSystem:
     inputs, targets = dataset.inputs, dataset.targets
     return md.ParticleSystem(
         network, functional.cross_entropy, inputs, targets,
-        replicas=replicas, prior=md.GaussianPrior(temperature=0.05), compile=True,
+        replicas=replicas, prior=md.GaussianPrior(temperature=0.05), route="compiled",
     )  # fmt: skip
 
 

@@ -96,7 +96,7 @@ def particles(runfile: RunFile, dataset: DataSet, parts: Split | Stack) -> Parti
         dtype=getattr(torch, section.dtype),
         device=section.device,
         index=parts.index if isinstance(parts, Stack) else None,
-        compile=section.compile,
+        route=section.route,
     )
 
 
@@ -111,7 +111,7 @@ def integrator(runfile: RunFile, system: ParticleSystem) -> Integrator:
     if hasattr(runfile.integrator, "temperature"):
         known |= ladder
     if "compile" in signature(type(runfile.integrator).maker).parameters:
-        known["compile"] = runfile.system.compile
+        known["compile"] = system.route == "compiled"
     made: Integrator = runfile.integrator.make(known)
     return made
 

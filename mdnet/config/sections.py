@@ -13,6 +13,7 @@ from mdnet.config.options import Options, Section, default
 from mdnet.config.outputs import Output, Report
 from mdnet.config.values import ByLayer, Cadence, Count, Rows, Scale
 from mdnet.data import SETS, split
+from mdnet.routes.choice import Route
 from mdnet.schedules import Schedule
 from mdnet.spelling import unknown
 from mdnet.system import ParticleSystem
@@ -50,7 +51,7 @@ class System(Section):
     masses: ByLayer = default(ParticleSystem, "masses")
     dtype: Literal["float32", "float64"] = "float32"
     device: str = "cpu"
-    compile: bool = default(ParticleSystem, "compile")
+    route: Route = default(ParticleSystem, "route")
 
     @field_validator("prior")
     @classmethod

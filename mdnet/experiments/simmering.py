@@ -157,7 +157,7 @@ def particles(problem: Problem, data: Stack, network: nn.Module, *, restraint: f
     """
     return md.ParticleSystem(
         network, loss(problem), data.inputs, data.targets, index=data.index, replicas=len(data.index),
-        prior=md.GaussianPrior(problem.variance, temperature=restraint), compile=True,
+        prior=md.GaussianPrior(problem.variance, temperature=restraint), route="compiled",
     )  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def early_stopped(problem: Problem, data: Stack, network: nn.Module, *, seed: in
     held, kept = index[:, : round(HELD_OUT * rows)], index[:, round(HELD_OUT * rows) :]
     system = md.ParticleSystem(
         network, loss(problem), data.inputs, data.targets, index=kept, replicas=len(kept),
-        compile=True,
+        route="compiled",
     )  # fmt: skip
     best = system.positions(seed=seed + 1)
     lowest = torch.full((len(best),), float("inf"))

@@ -1,0 +1,35 @@
+"""Which route a system takes: what was asked for, or what the program chooses, and why."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+from mdnet.spelling import unknown
+
+if TYPE_CHECKING:
+    from mdnet.system import ParticleSystem
+
+Route = Literal["auto", "eager", "module", "compiled", "native"]
+ROUTES: tuple[Route, ...] = get_args(Route)
+VARIABLE = "MDNET_ROUTE"
+
+
+class Choice(NamedTuple):
+    """A route and the reason for it, in a few words."""
+
+    route: Route
+    why: str
+
+
+def choose(system: ParticleSystem, route: Route) -> Choice:
+    """Return the route that is asked for, where "auto" means what MDNET_ROUTE says, by default the program's choice.
+
+    Raises ValueError for an unknown one.
+    """
+    why = "asked for"
+    if route == "auto":
+        route, why = os.environ.get(VARIABLE, "auto"), f"{VARIABLE} says so"  # type: ignore[assignment]
+    if route not in ROUTES:
+        raise ValueError(unknown("route", route, ROUTES))
+    return Choice(route, why) if route != "auto" else Choice("eager", "nothing faster fits")
