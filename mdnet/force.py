@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from torch.func import grad_and_value, vmap
 from integrators.compiling import Compiled
 from mdnet.priors import mirror
 from mdnet.routes.choice import Route
+from mdnet.routes.native.gradient import NativeGradient
+from mdnet.routes.native.library import NotCompiled
 
 if TYPE_CHECKING:
     from mdnet.system import ParticleSystem
@@ -37,9 +40,12 @@ class BatchForce:
         data = 0 if per_replica else None
         gradient = vmap(grad_and_value(system.mean_loss), in_dims=(0, data, data))
         self._vectorised: LossAndGradient = lambda *given: gradient(*given)[::-1]
+        self.native: NativeGradient | None = None
         self._evaluate: LossAndGradient = self._eager
         if (route or system.route) == "compiled":
             self._evaluate = Compiled(self._eager, "the force")
+        if (route or system.route) == "native":
+            self.native, self._evaluate = NativeGradient(system, per_replica=per_replica), self._natively
 
     def __call__(self, q: Tensor) -> Evaluation:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof)."""
@@ -47,13 +53,23 @@ class BatchForce:
 
     def on(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
         """Return u and f at q on data of one's choice, (n, ...), or with per_replica (replicas, n, ...)."""
-        evaluate = self._evaluate if len(q) == self.system.replicas else self._eager
+        fits = self.native is not None or len(q) == self.system.replicas
+        evaluate = self._evaluate if fits else self._eager
         with torch.no_grad():
             return evaluate(q, inputs, targets)
 
     def gradient(self, q: Tensor) -> Tensor:
         """Return dU/dq (replicas, dof), uncompiled and differentiable once more."""
         return -self._eager(q, self.system.inputs, self.system.targets)[1]
+
+    def _natively(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
+        assert self.native is not None
+        try:
+            return potential(self.system, self.native, q, inputs, targets)
+        except NotCompiled as error:
+            warnings.warn(f"the native force could not be compiled and runs in plain torch: {error}", stacklevel=4)
+            self.native, self._evaluate = None, self._eager
+            return self._eager(q, inputs, targets)
 
     def _eager(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
         return potential(self.system, self._vectorised, q, inputs, targets)
@@ -62,11 +78,18 @@ class BatchForce:
 def potential(
     system: ParticleSystem, gradient: LossAndGradient, q: Tensor, inputs: Tensor, targets: Tensor
 ) -> Evaluation:
-    """Return U and -dU/dq from the mean loss and its gradient: scale, prior, and the mirror images behind walls."""
-    sign = None
-    if system.walls is not None:
-        q, sign = mirror(q, system.walls)
-    loss, slope = gradient(q, inputs, targets)
+    """Return U and -dU/dq at q (replicas, dof) from what gives the mean loss and its gradient on the data."""
+    image, sign = mirrored(system, q)
+    return energy_and_force(system, image, sign, *gradient(image, inputs, targets))
+
+
+def mirrored(system: ParticleSystem, q: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the mirror image of q behind the walls of the box, and its sign; q itself and None without a box."""
+    return (q, None) if system.walls is None else mirror(q, system.walls)
+
+
+def energy_and_force(system: ParticleSystem, q: Tensor, sign: Tensor | None, loss: Tensor, slope: Tensor) -> Evaluation:
+    """Return U and -dU/dq from the mean loss and its gradient at q: scale, prior, and what the mirrors turn."""
     u, f = system.scale * loss.double(), -system.scale * slope
     if system.stiffness is not None:
         pull = system.stiffness * q

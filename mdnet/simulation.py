@@ -91,7 +91,7 @@ class Simulation:
         for reporter in self.reporters:
             reporter.start(system, integrator)
         self._watch: Watch | None = Watch(system, integrator, self.phase)
-        self.stepper = stepper(system, integrator)
+        self.stepper = stepper(system, integrator, self.phase)
 
     @property
     def latest(self) -> dict[str, np.ndarray]:

@@ -65,7 +65,7 @@ def uniform(like: Tensor, source: Tensor) -> Tensor:
 
 def _joined(first: Tensor, second: Tensor, like: Tensor) -> Tensor:
     """Both halves of the columns side by side; the last number is dropped where their number is odd."""
-    return torch.cat([first, second[..., : like.shape[-1] // 2]], -1)
+    return torch.cat([first, second], -1)[..., : like.shape[-1]]
 
 
 def _words(like: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:

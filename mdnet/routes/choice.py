@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
+from mdnet.routes.native.library import compiler
+from mdnet.routes.native.network import Unfit, chain
 from mdnet.spelling import unknown
 
 if TYPE_CHECKING:
@@ -32,4 +34,19 @@ def choose(system: ParticleSystem, route: Route) -> Choice:
         route, why = os.environ.get(VARIABLE, "auto"), f"{VARIABLE} says so"  # type: ignore[assignment]
     if route not in ROUTES:
         raise ValueError(unknown("route", route, ROUTES))
-    return Choice(route, why) if route != "auto" else Choice("eager", "nothing faster fits")
+    if route in ("auto", "native"):
+        try:
+            _native(system)
+        except Unfit as unfit:
+            if route == "native":
+                raise ValueError(f"route = 'native': {unfit}; take route = 'auto'") from unfit
+            return Choice("eager", f"no native code: {unfit}")
+        return Choice("native", "a dense network on a CPU" if route == "auto" else why)
+    return Choice(route, why)
+
+
+def _native(system: ParticleSystem) -> None:
+    """Raise Unfit with the reason where there is no native code for a system."""
+    if compiler() is None:
+        raise Unfit("there is no C++ compiler (g++, or what CXX names)")
+    chain(system, system.inputs.shape[0 if system.shares_data else 1])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from integrators import Integrator, Phase
+from mdnet.routes.native.expressions import Untraceable
+from mdnet.routes.native.steps import NativeSteps
 from mdnet.system import ParticleSystem
 
 
@@ -24,8 +26,8 @@ class PlainSteps:
 
     block = 1
 
-    def __init__(self, system: ParticleSystem, integrator: Integrator) -> None:
-        self.system, self.integrator = system, integrator
+    def __init__(self, system: ParticleSystem, integrator: Integrator, why: str = "") -> None:
+        self.system, self.integrator, self.why = system, integrator, why
 
     def advance(self, phase: Phase, steps: int) -> None:
         """Advance phase by `steps` steps of the integrator, in place."""
@@ -35,9 +37,15 @@ class PlainSteps:
                 self.integrator.mirror(phase, sign)
 
     def __repr__(self) -> str:
-        return "step by step"
+        return f"step by step ({self.why})" if self.why else "step by step"
 
 
-def stepper(system: ParticleSystem, integrator: Integrator) -> Stepper:
-    """Return the fastest way to advance this system by this integrator."""
-    return PlainSteps(system, integrator)
+def stepper(system: ParticleSystem, integrator: Integrator, phase: Phase) -> Stepper:
+    """Return the fastest way to advance a phase like this one of the system by the integrator."""
+    native = system.force.native
+    if native is None:
+        return PlainSteps(system, integrator, f"the route is {system.route}")
+    try:
+        return NativeSteps(system, integrator, phase, native)
+    except Untraceable as reason:
+        return PlainSteps(system, integrator, f"no native step: {reason}")

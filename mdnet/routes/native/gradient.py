@@ -1,0 +1,110 @@
+"""The mean loss and its gradient of every replica of a dense network, by native code."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mdnet.routes.native.library import library
+from mdnet.routes.native.network import Chain, chain, gradient_code
+
+if TYPE_CHECKING:
+    from mdnet.system import ParticleSystem
+
+_PREAMBLE = """#define REAL {real}
+#include <algorithm>
+#include <cstdlib>
+#include "dense.h"
+#include "loops.h"
+"""
+_ALL = """
+extern "C" void gradients_of_all(const real *q, real *g, double *loss, const real *data, const real *target,
+                                 const real *weight, long apart, long replicas, long threads) {
+    in_tiles(replicas, 1, threads, [=](long r, long) {
+        thread_local Scratch<real> work(WORK);
+        const real *x = data + apart * r * DATA, *y = target + apart * r * TARGET;
+        loss[r] = loss_and_gradient(q + r * DOF, g + r * DOF, x, y, weight, work.at);
+    });
+}
+"""
+
+
+class NativeGradient:
+    """q (replicas, dof), inputs, targets -> mean loss (replicas,) float64 and its gradient (replicas, dof).
+
+    A replica goes through all layers, forward and backward, while it lies in the cache; data points are the lanes of
+    the processor's vectors, replicas are shared out over torch.get_num_threads() threads. Activations are those of
+    the network to a few units in the last place.
+
+    Raises Unfit for other networks than chains of Linear layers, NotCompiled without a C++ compiler.
+    """
+
+    def __init__(self, system: ParticleSystem, *, per_replica: bool) -> None:
+        self.system, self.per_replica = system, per_replica
+        self._packed: tuple[Tensor, Tensor, Packed] | None = None
+        self._functions: dict[int, ctypes._NamedFuncPointer] = {}
+
+    def __call__(self, q: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and gradient at q on data (n, ...), or with per_replica (replicas, n, ...)."""
+        packed = self.pack(inputs, targets)
+        q = q.contiguous()
+        gradient, loss = torch.empty_like(q), torch.empty(len(q), dtype=torch.float64)
+        self._function(packed.chain)(
+            q.data_ptr(), gradient.data_ptr(), loss.data_ptr(), packed.data.data_ptr(), packed.target.data_ptr(),
+            packed.weight.data_ptr(), int(self.per_replica), len(q), torch.get_num_threads(),
+        )  # fmt: skip
+        return loss, gradient
+
+    def pack(self, inputs: Tensor, targets: Tensor) -> Packed:
+        """Return the data as the native code wants them; what was packed last is kept."""
+        if self._packed is None or self._packed[0] is not inputs or self._packed[1] is not targets:
+            points = inputs.shape[1 if self.per_replica else 0]
+            self._packed = inputs, targets, Packed(chain(self.system, points), inputs, targets, self.per_replica)
+        return self._packed[2]
+
+    def _function(self, chain: Chain) -> ctypes._NamedFuncPointer:
+        if chain.points not in self._functions:
+            function = library(gradient_source(chain) + _ALL).gradients_of_all
+            function.argtypes, function.restype = [ctypes.c_void_p] * 6 + [ctypes.c_long] * 3, None
+            self._functions[chain.points] = function
+        return self._functions[chain.points]
+
+
+def gradient_source(chain: Chain) -> str:
+    """Return the C++ source of the gradient of one replica, with what it includes."""
+    return _PREAMBLE.format(real=chain.real) + gradient_code(chain)
+
+
+class Packed:
+    """Data with features as rows, in blocks of points: data (..., blocks, inputs, block), target the same, weight 1/n.
+
+    Points that fill up the last block have weight zero.
+    """
+
+    def __init__(self, chain: Chain, inputs: Tensor, targets: Tensor, per_replica: bool) -> None:
+        self.chain, outputs = chain, chain.layers[-1].outputs
+        rows = 1 if per_replica else 0
+        if not targets.is_floating_point():
+            targets = functional.one_hot(targets, outputs)
+        self.data = self._blocks(inputs.flatten(rows + 1))
+        self.target = self._blocks(targets.to(chain.dtype))
+        weight = torch.full((chain.points, 1), 1 / chain.points, dtype=chain.dtype)
+        self.weight = self._blocks(weight)
+
+    def _blocks(self, rows: Tensor) -> Tensor:
+        """(..., points, d) to (..., blocks, d, block), zeros at the end."""
+        blocks, block = self.chain.blocks, self.chain.block
+        padded = functional.pad(rows, (0, 0, 0, blocks * block - rows.shape[-2]))
+        return aligned(padded.view(*rows.shape[:-2], blocks, block, rows.shape[-1]).transpose(-1, -2))
+
+
+def aligned(values: Tensor) -> Tensor:
+    """Return a contiguous copy that begins at a multiple of 64 bytes."""
+    spare = 64 // values.element_size()
+    room = torch.empty(values.numel() + spare, dtype=values.dtype)
+    start = -room.data_ptr() % 64 // values.element_size()
+    return room[start : start + values.numel()].view(values.shape).copy_(values)

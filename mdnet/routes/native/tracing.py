@@ -1,0 +1,105 @@
+"""A step of an integrator as graphs: what happens between two evaluations of the force, traced once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, fx
+from torch.func import functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from integrators import Phase, Splitting
+from integrators.schemes import Steps
+from mdnet.force import energy_and_force, mirrored
+from mdnet.routes.native.expressions import Untraceable
+from thermostats import noise
+
+if TYPE_CHECKING:
+    from mdnet.system import ParticleSystem
+
+PHASE = ("q", "p", "f", "u", "m", "heat")
+Change = Callable[[Phase, Tensor, Tensor, Tensor], None]
+"""What changes a phase, given loss (replicas,), its gradient (replicas, dof) and room for positions (replicas, dof)."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A graph, and what its placeholders and constants stand for by name."""
+
+    graph: fx.Graph
+    tensors: dict[str, Tensor]
+    held: dict[str, str]  # what the loop over steps holds: loss, slope, image
+    shared: frozenset[str]  # variables of the bath that belong to no single replica
+
+
+def parts_of_step(system: ParticleSystem, integrator: Splitting) -> Iterator[Change | None]:
+    """Yield what a step does in turn; None where the gradient is evaluated, at q or at its mirror image."""
+
+    def reflect(phase: Phase, loss: Tensor, slope: Tensor, image: Tensor) -> None:
+        image.copy_(mirrored(system, phase.q)[0])
+
+    def fold(phase: Phase, loss: Tensor, slope: Tensor, image: Tensor) -> None:
+        sign = system.fold(phase.q)
+        assert sign is not None
+        integrator.mirror(phase, sign)
+
+    walled = system.walls is not None
+    for number, steps in enumerate(integrator.scheme.between_forces):
+        if number:
+            yield from (reflect, None) if walled else (None,)
+        yield _segment(system, integrator, steps, forced=number > 0)
+    if walled:
+        yield fold
+
+
+def _segment(system: ParticleSystem, integrator: Splitting, steps: Steps, *, forced: bool) -> Change:
+    """What the integrator does between two forces, the first of which has just been evaluated if `forced`."""
+
+    def act(phase: Phase, loss: Tensor, slope: Tensor, image: Tensor) -> None:
+        found = energy_and_force(system, *mirrored(system, phase.q), loss, slope) if forced else None
+        integrator._act(steps, phase, found)
+
+    return act
+
+
+def traced(change: Change, phase: Phase) -> Trace:
+    """Return the graph of a change of a phase like this one, which stays as it is.
+
+    Raises Untraceable where it depends on numbers as Python sees them, or keeps numbers that replicas share.
+    """
+    tensors = {name: getattr(phase, name) for name in PHASE}
+    tensors |= {f"bath{k}": variable for k, variable in enumerate(phase.bath)}
+    given = {"loss": phase.u.new_zeros(len(phase.u), dtype=torch.float64), "slope": torch.zeros_like(phase.f)}
+    given["image"] = torch.zeros_like(phase.q)
+    names = [*tensors, *given]
+
+    def function(*values: Tensor) -> tuple[()]:
+        by_name = dict(zip(names, values, strict=True))
+        bath = tuple(by_name[f"bath{k}"] for k in range(len(phase.bath)))
+        moved = Phase(**{name: by_name[name] for name in PHASE}, bath=bath)
+        change(moved, by_name["loss"], by_name["slope"], by_name["image"])
+        return ()
+
+    copies = [tensor.clone() for tensor in (tensors | given).values()]
+    try:
+        with noise.counted(), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module = make_fx(functionalize(function, remove="mutations_and_views"))(*copies)
+    except (RuntimeError, NotImplementedError, TypeError) as error:
+        raise Untraceable(str(error).splitlines()[0]) from error
+    module.graph.eliminate_dead_code()
+    places = dict(zip((n.name for n in module.graph.nodes if n.op == "placeholder"), names, strict=True))
+    found = {name: tensors[place] for name, place in places.items() if place in tensors}
+    found |= {n.name: getattr(module, str(n.target)) for n in module.graph.nodes if n.op == "get_attr"}
+    held = {name: place for name, place in places.items() if place in given}
+    bath = {name for name, place in places.items() if place.startswith("bath")}
+    return Trace(module.graph, found, held, frozenset(name for name in bath if not _by_replica(found[name], phase)))
+
+
+def _by_replica(variable: Tensor, phase: Phase) -> bool:
+    """Whether a bath's variable belongs to single replicas: the rule by which replicas are exchanged."""
+    return variable.is_floating_point() and variable.ndim > 1 and len(variable) == len(phase.q)
