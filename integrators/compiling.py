@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from types import FunctionType, MethodType
@@ -20,7 +21,7 @@ class Compiled:
     """
 
     def __init__(self, method: Callable[..., Any], what: str, *, fullgraph: bool = True) -> None:
-        self.method, self.what = method, what
+        self.method, self.what, self.fullgraph = method, what, fullgraph
         self._graph = torch.compile(_own_code(method), fullgraph=fullgraph, dynamic=False, options=_OPTIONS)
         self._run: Callable[..., Any] = self._first
 
@@ -28,6 +29,10 @@ class Compiled:
         """Return what the method returns."""
         with torch.no_grad():  # one grad mode, one compiled graph
             return self._run(*arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        """A copy belongs to the copy of the method's owner, and compiles anew."""
+        return Compiled(copy.deepcopy(self.method, memo), self.what, fullgraph=self.fullgraph)
 
     def _first(self, *arguments: Any) -> Any:
         self._run = self._graph

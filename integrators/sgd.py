@@ -60,10 +60,12 @@ class SGD(Dynamics):
         p.zero_()
         if self.radius is None:
             return super().start(q, p, m)
+        if isinstance(self.radius, Tensor):
+            self.radius = self.radius.to(q.device)
         norm = _norm(q)
         if not (norm > 0).all():
             raise ValueError("a replica at q = 0 has no direction to be kept on a sphere; start elsewhere")
-        sphere = norm if isinstance(self.radius, str) else self.radius.to(q.device).expand(len(q), 1).clone()
+        sphere = norm if isinstance(self.radius, str) else self.radius.expand(len(q), 1).clone()
         _project(q, sphere)
         phase = super().start(q, p, m)
         phase.bath = (sphere,)

@@ -74,7 +74,7 @@ def layer_of_failure(network: nn.Module, what: str) -> Iterator[None]:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ValueError(
             f"layer {name!r} ({type(module).__name__}) {what}: {reason} -- replace it by a layer without "
-            "in-place buffers, data-dependent control flow or .item()"
+            "in-place buffers, data-dependent control flow or .item(), or take route = 'module', one replica at a time"
         ) from error
     finally:
         for hook in hooks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,8 +13,11 @@ from torch.func import grad_and_value, vmap
 from integrators.compiling import Compiled
 from mdnet.priors import mirror
 from mdnet.routes.choice import Route
+from mdnet.routes.chunks import Chunked
+from mdnet.routes.module import ModuleGradient
 from mdnet.routes.native.gradient import NativeGradient
 from mdnet.routes.native.library import NotCompiled
+from mdnet.routes.precision import products
 
 if TYPE_CHECKING:
     from mdnet.system import ParticleSystem
@@ -25,27 +28,21 @@ LossAndGradient = Callable[[Tensor, Tensor, Tensor], Evaluation]
 
 
 class BatchForce:
-    """U and -dU/dq of a system by one vectorised backward pass over its replicas.
+    """U and -dU/dq of a system for all its replicas.
 
         U(q) = scale mean_loss(q) + sum_i k_i q_i^2/2,      f = -dU/dq
 
     u is float64, f has the dtype of q. `per_replica`: each replica has data of its own. `route`: how the gradient
-    is computed, by default the system's. A compiled graph is for the system's own number of replicas (others run
-    uncompiled, for each would be compiled anew); where compilation fails (no C++ compiler, a graph break) it says
-    so once and goes on without.
+    is computed, by default the system's; other numbers of replicas than the system's own run uncompiled on the
+    compiled route, for each would be compiled anew. Its memory stays within a budget, see mdnet.routes.chunks.
     """
 
     def __init__(self, system: ParticleSystem, *, per_replica: bool, route: Route | None = None) -> None:
-        self.system = system
-        data = 0 if per_replica else None
-        gradient = vmap(grad_and_value(system.mean_loss), in_dims=(0, data, data))
-        self._vectorised: LossAndGradient = lambda *given: gradient(*given)[::-1]
+        self.system, self.per_replica = system, per_replica
         self.native: NativeGradient | None = None
-        self._evaluate: LossAndGradient = self._eager
-        if (route or system.route) == "compiled":
-            self._evaluate = Compiled(self._eager, "the force")
-        if (route or system.route) == "native":
-            self.native, self._evaluate = NativeGradient(system, per_replica=per_replica), self._natively
+        self._plain: LossAndGradient = Chunked(system, self.vectorised, per_replica=per_replica)
+        self._losses: LossAndGradient = Chunked(system, self._loss_alone, per_replica=per_replica)
+        self._gradient = self._made(route or system.route)
 
     def __call__(self, q: Tensor) -> Evaluation:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof)."""
@@ -53,26 +50,70 @@ class BatchForce:
 
     def on(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
         """Return u and f at q on data of one's choice, (n, ...), or with per_replica (replicas, n, ...)."""
-        fits = self.native is not None or len(q) == self.system.replicas
-        evaluate = self._evaluate if fits else self._eager
-        with torch.no_grad():
-            return evaluate(q, inputs, targets)
+        with torch.no_grad(), products(self.system.precision, q.device):
+            return potential(self.system, self._gradient, q, inputs, targets)
+
+    def energy(self, q: Tensor) -> Tensor:
+        """Return u (replicas,) float64 at q (replicas, dof), without the force where it is cheaper to leave it."""
+        if self.native is not None:
+            return self(q)[0]
+        data = self.system.inputs, self.system.targets
+        with torch.no_grad(), products(self.system.precision, q.device):
+            return potential(self.system, self._losses, q, *data)[0]
 
     def gradient(self, q: Tensor) -> Tensor:
         """Return dU/dq (replicas, dof), uncompiled and differentiable once more."""
-        return -self._eager(q, self.system.inputs, self.system.targets)[1]
+        return -potential(self.system, self.vectorised, q, self.system.inputs, self.system.targets)[1]
+
+    def vectorised(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
+        """Return mean loss (replicas,) and its gradient (replicas, dof), differentiable once more.
+
+        One vectorised backward pass, or one for each replica where the network cannot be vectorised.
+        """
+        gradient, loss = self._each(grad_and_value(self.system.mean_loss), q, inputs, targets)
+        return loss, gradient
+
+    def _each(self, evaluate: Callable[..., Any], q: Tensor, inputs: Tensor, targets: Tensor) -> Any:
+        """What is evaluated of one replica, of all: vectorised, or one by one on the module route."""
+        if self.system.route != "module":
+            data = 0 if self.per_replica else None
+            return vmap(evaluate, in_dims=(0, data, data))(q, inputs, targets)
+        own = zip(inputs, targets, strict=True) if self.per_replica else [(inputs, targets)] * len(q)
+        found = [evaluate(one, *rows) for one, rows in zip(q, own, strict=True)]
+        return (
+            torch.stack(found) if isinstance(found[0], Tensor) else [torch.stack(x) for x in zip(*found, strict=True)]
+        )
+
+    def _loss_alone(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
+        """The mean loss, and zeros where its gradient would be."""
+        losses = self._each(self.system.mean_loss, q, inputs, targets)
+        return losses, q.new_zeros(len(q), 1)
+
+    def _made(self, route: Route) -> LossAndGradient:
+        system, per_replica = self.system, self.per_replica
+        if route == "native":
+            self.native = NativeGradient(system, per_replica=per_replica)
+            return self._natively
+        if route == "module":
+            return ModuleGradient(system, per_replica=per_replica)
+        if route == "compiled":
+            self._graph = Compiled(self.vectorised, "the force")
+            self._compiled = Chunked(system, self._graph, plain=self.vectorised, per_replica=per_replica)
+            return self._in_graph
+        return self._plain
+
+    def _in_graph(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
+        gradient = self._compiled if len(q) == self.system.replicas else self._plain
+        return gradient(q, inputs, targets)
 
     def _natively(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
         assert self.native is not None
         try:
-            return potential(self.system, self.native, q, inputs, targets)
+            return self.native(q, inputs, targets)
         except NotCompiled as error:
-            warnings.warn(f"the native force could not be compiled and runs in plain torch: {error}", stacklevel=4)
-            self.native, self._evaluate = None, self._eager
-            return self._eager(q, inputs, targets)
-
-    def _eager(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
-        return potential(self.system, self._vectorised, q, inputs, targets)
+            warnings.warn(f"the native force could not be compiled and runs in plain torch: {error}", stacklevel=5)
+            self.native, self._gradient = None, self._plain
+            return self._plain(q, inputs, targets)
 
 
 def potential(

@@ -207,7 +207,10 @@ class Scheduler:
                 f"the schedule of {name} has the shape {tuple(value.shape)}, the integrator's {name} has "
                 f"{tuple(target.shape)}; give both as (replicas, 1) to let them differ by replica"
             )
-        target.copy_(value)
+        if value.ndim == 0:
+            target.fill_(float(value))  # a number needs no copy from the host that a GPU would wait for
+        else:
+            target.copy_(value)
         if name == "dt":
             self._first = float(value.flatten()[0])
 

@@ -16,7 +16,9 @@ from mdnet.force import BatchForce
 from mdnet.minibatch import MinibatchForce
 from mdnet.partial import PriorForce, Rest, SubsetForce
 from mdnet.priors import Box, Prior, mirror
-from mdnet.routes.choice import Route, choose
+from mdnet.routes.choice import ASKED, Route, choose
+from mdnet.routes.outputs import Outputs
+from mdnet.routes.precision import Precision, bf16_output, check
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,7 +35,8 @@ class ParticleSystem:
     `replicas`: independent copies of the particles. `prior`: GaussianPrior, Box or None. `scale`: n makes
     T = 1 the Bayesian posterior; 1 makes U the mean loss. `masses`: one number, or numbers by parameter
     tensor or module name; 1 by default. `dtype`: float32 by default. `route`: how forces and
-    steps are computed, see mdnet.routes; the program chooses unless told.
+    steps are computed, see mdnet.routes; the program chooses unless told. `precision`: "bf16", or on a GPU "tf32",
+    computes the network in fewer digits, for float32 positions; mdnet.routes.bias measures what that brings.
 
     Raises ValueError for data with NaN, shapes that do not fit the loss, a network without parameters,
     a forward that cannot be vectorised (naming the layer), and values out of range.
@@ -56,6 +59,7 @@ class ParticleSystem:
         device: torch.device | str | None = None,
         index: Tensor | None = None,
         route: Route = "auto",
+        precision: Precision = "float32",
     ) -> None:
         if replicas < 1:
             raise ValueError(f"replicas = {replicas} must be one or more")
@@ -70,7 +74,10 @@ class ParticleSystem:
         check_data(inputs, targets, index, replicas)
         self.shares_data = index is None
         self.inputs, self.targets = self._data(inputs, index), self._data(targets, index)
+        check(precision, self.device, self.dtype)
+        self.precision: Precision = precision
         self.route, self.why = choose(self, route)
+        self._outputs = Outputs(self)
         self.force = BatchForce(self, per_replica=not self.shares_data)
         self._try()
 
@@ -86,8 +93,7 @@ class ParticleSystem:
 
     def energy(self, q: Tensor) -> Tensor:
         """Return U(q), (replicas,) float64, at q (replicas, dof)."""
-        with torch.no_grad():
-            return self.force(q)[0]
+        return self.force.energy(q)
 
     def minibatch(self, size: int, *, replace: bool = True, shared: bool = False) -> MinibatchForce:
         """Return the force on `size` rows drawn anew at every call, an unbiased estimate of the force on all.
@@ -129,11 +135,7 @@ class ParticleSystem:
         With per_replica each replica has inputs of its own: (replicas, n, ...).
         """
         with torch.no_grad():
-            outputs: Tensor = vmap(
-                lambda one, x: functional_call(self.network, self.table.unflatten(one), (x,)),
-                in_dims=(0, 0 if per_replica else None),
-            )(q, self._cast(inputs))
-        return outputs
+            return self._outputs(q, self._cast(inputs), per_replica=per_replica)
 
     def evaluate(
         self, metric: Loss, q: Tensor, inputs: Tensor, targets: Tensor, *, per_replica: bool = False
@@ -149,6 +151,8 @@ class ParticleSystem:
 
     def mean_loss(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss () of one replica at q (dof,), differentiable: what the force differentiates."""
+        if self.precision == "bf16":
+            return self.loss(bf16_output(self, q, inputs), targets)
         return self.loss(functional_call(self.network, self.table.unflatten(q), (inputs,)), targets)
 
     def fold(self, q: Tensor) -> Tensor | None:
@@ -192,9 +196,20 @@ class ParticleSystem:
         with layer_of_failure(self.network, "fails on these inputs"), torch.no_grad():
             output = self.network(inputs)
         check_output(self.loss, output, targets)
-        q = self.positions()
-        with layer_of_failure(self.network, "cannot be vectorised over replicas"):
-            self.force._eager(q, self.inputs, self.targets)
+        if self.route not in ("module", "native"):
+            self._try_vectorised()
+
+    def _try_vectorised(self) -> None:
+        """Take the bare module for one replica of a network that cannot be vectorised; refuse several."""
+        one = slice(None) if self.shares_data else slice(1)
+        try:
+            with layer_of_failure(self.network, "cannot be vectorised over replicas"):
+                self.force.vectorised(self.positions()[:1], self.inputs[one], self.targets[one])
+        except ValueError as error:
+            if self.replicas > 1 or self.why == ASKED:
+                raise
+            self.route, self.why = "module", str(error).splitlines()[0]
+            self.force = BatchForce(self, per_replica=not self.shares_data)
 
 
 def _particle_network(network: nn.Module) -> nn.Module:

@@ -133,6 +133,30 @@ def test_functions_are_right_to_the_last_places(name, real):
     assert np.max(np.abs(values - exact) / np.spacing(np.abs(exact).astype(dtype))) < 3.5
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.Sigmoid, nn.SiLU])
+def test_saturated_units_are_those_of_torch(activation, dtype):
+    """A bias sweeps a hidden unit from -200 to 200: far beyond where its exponential would overflow."""
+    native, plain = (
+        system(401, points=3, sizes=(1, 1, 1), activation=activation, dtype=dtype, route=route)
+        for route in ("native", "eager")
+    )
+    q = torch.ones(401, native.dof, dtype=dtype)
+    q[:, 1] = torch.linspace(-200, 200, 401)
+    for one, other in zip(native.force(q), plain.force(q), strict=True):
+        tolerance = 1e-5 if dtype == torch.float32 else 1e-13
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+def test_a_divergence_stays_one():
+    native = system(4)
+    q = torch.randn(4, native.dof, dtype=torch.float64)
+    q[1, 0], q[2, 3] = float("nan"), float("inf")
+    u, f = native.force(q)
+    assert torch.isfinite(u).tolist() == [True, False, False, True]
+    assert torch.isfinite(f).all(-1).tolist()[::3] == [True, True]
+
+
 # --- steps ----------------------------------------------------------------------------------------------------------
 
 

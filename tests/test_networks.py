@@ -11,7 +11,7 @@ from mdnet.networks import ACTIVATIONS, build
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("name", ["mlp", "convnet"])
+@pytest.mark.parametrize("name", ["mlp", "convnet", "resnet"])
 def test_every_network_is_a_particle_system(name, activation):
     images, labels = torch.randn(6, 2, 9, 8), torch.arange(6) % 3
     network = build(name, (2, 9, 8), 3, {"activation": activation})
@@ -33,6 +33,28 @@ def test_a_linear_network_is_an_mlp_without_layers():
     ]  # fmt: skip
 
 
+def test_a_resnet_is_that_of_the_literature():
+    """Law: channels (16, 32, 64) with three blocks are ResNet-20 of He et al.: 269,722 parameters, and the skips."""
+    resnet = md.networks.resnet((3, 32, 32), 10, blocks=3)
+    skips = sum(p.numel() for name, p in resnet.named_parameters() if ".skip." in name)
+    assert sum(p.numel() for p in resnet.parameters()) - skips == 269_722
+    assert skips == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
+    convolutions = [m for m in resnet.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert len(convolutions) + 1 == 20
+    seen = []
+    resnet.stage3_block3.register_forward_hook(lambda module, given, out: seen.append(tuple(out.shape)))
+    assert resnet(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    assert seen == [(2, 64, 8, 8)]
+
+
+def test_a_residual_block_adds_its_input():
+    """Law: with the norm before the sum at zero, activation(F(x) + x) is activation(x)."""
+    block = md.networks.Residual(3, 3)
+    torch.nn.init.zeros_(block.norm2.weight)
+    x = torch.randn(4, 3, 5, 5)
+    assert torch.equal(block(x), x.relu())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -43,6 +65,8 @@ def test_a_linear_network_is_an_mlp_without_layers():
         (lambda: build("mlp", 1, 0), r"outputs = \(0,\)"),
         (lambda: build("convnet", 4, 1), "needs .channels, height, width."),
         (lambda: build("convnet", (1, 3, 3), 1), "at least 4 x 4 pixels"),
+        (lambda: build("resnet", (1, 3, 3), 1), "a resnet of 3 stages needs .* at least 4 x 4 pixels"),
+        (lambda: build("resnet", (1, 8, 8), 1, {"blocks": 0}), r"blocks = \(0,\)"),
     ],
 )
 def test_a_wrong_network_names_the_remedy(call, message):

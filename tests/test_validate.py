@@ -183,7 +183,7 @@ def test_a_run_that_diverges_fails():
     assert "diverged" in laws["kinetic"].note
 
 
-@pytest.mark.parametrize(("scheme", "make"), [(VERLET, None), (BAOAB, lambda t: NoBath())], ids=str)
+@pytest.mark.parametrize(("scheme", "make"), [(VERLET, None), (BAOAB, lambda t: NoBath())], ids=["VERLET", "BAOAB"])
 def test_constant_energy_has_no_equilibrium_to_test(scheme, make):
     laws = verdicts(scheme, make)
     assert outcome(laws, "fail") == set()

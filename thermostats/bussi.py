@@ -54,5 +54,6 @@ class Bussi(parameters.Readable):
 def _chi_squared(like: Tensor, degrees: int) -> Tensor:
     if degrees == 0:
         return torch.zeros_like(like)
-    gamma = torch.distributions.Gamma(torch.full_like(like, degrees / 2), 0.5, validate_args=False)
+    shape, rate = torch.full_like(like, degrees / 2), torch.full_like(like, 0.5)  # on the device, where they are used
+    gamma = torch.distributions.Gamma(shape, rate, validate_args=False)
     return gamma.sample()

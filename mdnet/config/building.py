@@ -97,6 +97,7 @@ def particles(runfile: RunFile, dataset: DataSet, parts: Split | Stack) -> Parti
         device=section.device,
         index=parts.index if isinstance(parts, Stack) else None,
         route=section.route,
+        precision=section.precision,
     )
 
 

@@ -14,6 +14,7 @@ from mdnet.config.outputs import Output, Report
 from mdnet.config.values import ByLayer, Cadence, Count, Rows, Scale
 from mdnet.data import SETS, split
 from mdnet.routes.choice import Route
+from mdnet.routes.precision import Precision
 from mdnet.schedules import Schedule
 from mdnet.spelling import unknown
 from mdnet.system import ParticleSystem
@@ -52,6 +53,7 @@ class System(Section):
     dtype: Literal["float32", "float64"] = "float32"
     device: str = "cpu"
     route: Route = default(ParticleSystem, "route")
+    precision: Precision = default(ParticleSystem, "precision")
 
     @field_validator("prior")
     @classmethod

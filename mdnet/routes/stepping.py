@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Protocol
 
 from integrators import Integrator, Phase
+from mdnet.routes.capture import CapturedSteps
 from mdnet.routes.native.expressions import Untraceable
 from mdnet.routes.native.steps import NativeSteps
 from mdnet.system import ParticleSystem
+
+_UNROLLED = 8  # steps in one graph on a GPU
 
 
 class Stepper(Protocol):
@@ -42,6 +45,8 @@ class PlainSteps:
 
 def stepper(system: ParticleSystem, integrator: Integrator, phase: Phase) -> Stepper:
     """Return the fastest way to advance a phase like this one of the system by the integrator."""
+    if system.device.type == "cuda":
+        return CapturedSteps(PlainSteps(system, integrator), unroll=_UNROLLED)
     native = system.force.native
     if native is None:
         return PlainSteps(system, integrator, f"the route is {system.route}")

@@ -2,6 +2,7 @@
 #pragma once
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #if defined(__AVX512F__)
@@ -60,7 +61,7 @@ static inline vec exponential(vec x) {
 
 static inline vec hyperbolic_tangent(vec x) {  // -t/(t + 2) with t = e^{-2|x|} - 1
     constexpr real far = SINGLE ? -20 : -40;
-    mask sign = (mask)x & ((mask)all(-0.0));
+    mask sign = (mask)x & (mask{} + std::numeric_limits<whole>::min());
     vec y = -2 * bits((mask)x ^ sign);
     y = y < far ? all(far) : y;
     Exponential e = split_exponential(y);

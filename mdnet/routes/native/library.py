@@ -14,8 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 
 FLAGS = (
-    "-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno", "-fno-trapping-math",
-    "-ffp-contract=fast", "-fopenmp-simd", "-fno-semantic-interposition", "-shared", "-fPIC", "-pthread",
+    "-std=c++20", "-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp-simd", "-ffp-contract=fast",
+    "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition", "-shared", "-fPIC", "-pthread",
+    "-fno-builtin-sinf", "-fno-builtin-cosf", "-fno-builtin-sin", "-fno-builtin-cos",  # joined they have no vector form
 )  # fmt: skip
 HEADERS = ("lanes.h", "dense.h", "loops.h")
 

@@ -52,7 +52,7 @@ class Segment:
         self._names = 0
 
     def write(self) -> str:
-        """Return the block of statements."""
+        """Return the block of statements; what they store in between is `declared`, once for all steps."""
         vectors, scalars = self._roots()
         values: list[Value] = [self._settled(partial(self.make, root.value, root.index)) for root in scalars]
         self._flush()
@@ -66,7 +66,7 @@ class Segment:
         for root, value in zip(scalars, values, strict=True):
             (self._each if "r" in dict(root.index) else self._single).append(f"{root.target} = {value.text};")
         self._flush()
-        return "\n".join(["{", *self.declared, *self.lines, "}"])
+        return "\n".join(["{", *self.lines, "}"])
 
     def _roots(self) -> tuple[dict[int, list[Root]], list[Root]]:
         """What is stored: vectors by the length of their loop, and single elements."""
@@ -144,7 +144,7 @@ class Segment:
                 target = f"{name}[{row} * t + {number * shape[dim] + begin} + c]"
                 root = Root(piece, (("r", 0), *middle, ("c", 0)), target)
                 by_length.setdefault(shape_of(piece)[dim], []).append(root)
-        self.declared.append(f"alignas(64) static thread_local {kind} {name}[TILE * {row}];")
+        self.declared.append(f"Scratch<{kind}> {name}_room(TILE * {row}); {kind} *{name} = {name}_room.at;")
         for length, roots in by_length.items():
             self._vector_loop(length, roots)
         self.make.arrays[node.name] = Array(name, "tile")

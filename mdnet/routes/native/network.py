@@ -188,8 +188,8 @@ _GRADIENT = """
 constexpr long DOF = {dof}, POINTS = {points}, BLOCKS = {blocks}, WORK = {rows} * POINTS;
 constexpr long DATA = {inputs} * POINTS * BLOCKS, TARGET = {outputs} * POINTS * BLOCKS;
 
-static double loss_and_gradient(const real *q, real *g, const real *data, const real *target, const real *weight,
-                                real *work) {{
+static __attribute__((noinline)) double  // inlined its sums would lack registers
+loss_and_gradient(const real *q, real *g, const real *data, const real *target, const real *weight, real *work) {{
 {places}    double loss = 0;
     std::memset(g, 0, sizeof(real) * DOF);
     for (long k = 0; k < BLOCKS; k++) {{

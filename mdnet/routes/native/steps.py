@@ -22,19 +22,19 @@ from mdnet.routes.native.tracing import Trace, parts_of_step, traced
 if TYPE_CHECKING:
     from mdnet.system import ParticleSystem
 
-TILE = 8  # replicas that move together, so that what is one number a replica is computed in vectors
+TILE = 32  # replicas that move together, so that what is one number a replica is computed in vectors
 _SECONDS = 0.2  # that a block of steps may take, so that a run stops soon when it is asked to
 _PREAMBLE = """
 constexpr long TILE = {tile};
 
 extern "C" void advance(void **a, const real *data, const real *target, const real *weight, long apart, long replicas,
                         long steps, long threads) {{
-{pointers}
+{before}
     in_tiles(replicas, std::min(TILE, (replicas + threads - 1) / threads), threads, [=](long first, long count) {{
         thread_local Scratch<real> work(WORK), slopes(TILE * DOF), images(TILE * DOF);
         real *slope = slopes.at, *image = images.at;
         double loss[TILE];
-{copies}
+{locals}
         for (long step = 0; step < steps; step++) {{
 {body}
         }}
@@ -109,13 +109,16 @@ class Code:
         self.tensors: list[Tensor] = []
         self.shared: dict[int, Tensor] = {}  # those that all replicas share and that change, by their number
         self.body: list[str] = []
+        self.declared: list[str] = []
 
     def segment(self, trace: Trace) -> None:
         """Add what a trace does."""
         arrays = {name: self._array(name, tensor, trace) for name, tensor in trace.tensors.items()}
         arrays |= {name: Array(place, "tile") for name, place in trace.held.items()}
         prefix = f"s{len(self.body)}_"
-        self.body.append(Segment(trace.graph, arrays, trace.shared, prefix).write())
+        segment = Segment(trace.graph, arrays, trace.shared, prefix)
+        self.body.append(segment.write())
+        self.declared += segment.declared
 
     def force(self) -> None:
         """Add an evaluation of the gradient."""
@@ -125,16 +128,16 @@ class Code:
     def text(self) -> str:
         """Return the C++ function."""
         kinds = [TYPES[tensor.dtype] for tensor in self.tensors]
-        pointers = [f"    {kind} *a{k} = ({kind} *)a[{k}];" for k, kind in enumerate(kinds)]
-        copies, results = [], []
+        pointers = [f"        {kind} *__restrict a{k} = ({kind} *)a[{k}];" for k, kind in enumerate(kinds)]
+        before, copies, results = [], [], []
         for k, tensor in self.shared.items():
-            size = tensor.numel()
-            pointers.append(f"    std::array<{kinds[k]}, {size}> b{k}; std::copy_n(a{k}, {size}, b{k}.begin());")
+            kind, size = kinds[k], tensor.numel()
+            before.append(f"    std::array<{kind}, {size}> b{k}; std::copy_n(({kind} *)a[{k}], {size}, b{k}.begin());")
             copies.append(f"        auto c{k} = b{k};")
             results.append(f"std::copy_n(c{k}.begin(), {size}, a{k});")
         return _PREAMBLE.format(
-            tile=TILE, pointers="\n".join(pointers), copies="\n".join(copies), body="\n".join(self.body),
-            results=" ".join(results),
+            tile=TILE, before="\n".join(before), locals="\n".join(pointers + copies + self.declared),
+            body="\n".join(self.body), results=" ".join(results),
         )  # fmt: skip
 
     def _array(self, name: str, tensor: Tensor, trace: Trace) -> Array:
