@@ -9,7 +9,7 @@ demo: .venv/.installed
 	$(BIN)/mdnet reproduce simmering --problem auto-mpg --problem digits --out runs/demo --force
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: format lint types test
 

@@ -10,8 +10,10 @@ import torch
 import typer
 
 import trajectories
-from mdnet import config
+from mdnet import config, distributed
+from mdnet.commands.bench import bench
 from mdnet.commands.compare import compare
+from mdnet.commands.sweep import sweep
 from mdnet.commands.validate import validate
 from mdnet.console import errors_told, say
 from mdnet.experiments import commands
@@ -30,6 +32,8 @@ app = typer.Typer(
 app.add_typer(commands.app, name="reproduce")
 app.command()(validate)
 app.command()(compare)
+app.command()(bench)
+app.command()(sweep)
 add_to(app)
 
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: run.steps=1000.")]
@@ -50,19 +54,24 @@ def run(
     overrides: Overrides = [],  # noqa: B006
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the run that is in the folder.")] = False,
+    data_ranks: Annotated[int, typer.Option(min=1, help="Under torchrun: ranks that share the data of a replica.")] = 1,
 ) -> None:
-    """Run what a file describes; Ctrl-C or SIGTERM stop it softly, and --resume goes on."""
+    """Run what a file describes; Ctrl-C or SIGTERM stop it softly, and --resume goes on.
+
+    Under torchrun the replicas are divided over the ranks: torchrun --nproc-per-node 4 -m mdnet run FILE.
+    """
     if resume and force:
         raise typer.BadParameter(
             "--resume goes on with the run in the folder, --force replaces it; give one of the two"
         )
     path, folder = (file / config.FILE_NAME, file) if file.is_dir() else (file, Path("runs") / file.stem)
     folder = out or folder
-    with errors_told():
+    with errors_told(), distributed.world(data_ranks) as world:
         runfile = config.load(path, overrides)
         torch.set_num_threads(runfile.run.threads)
-        simulation = config.build(runfile, folder, overwrite=force, resume=resume)
-        config.store(runfile, folder)
+        simulation = config.build(runfile, folder, overwrite=force, resume=resume, world=world)
+        if world.is_writer:
+            config.store(runfile, folder)
         _advance(simulation, folder, runfile.run.steps, runfile.run.wall_clock)
 
 
@@ -70,7 +79,8 @@ def _advance(simulation: Simulation, folder: Path, steps: int, wall_clock: float
     """Run the steps that are left, and say where the trajectory lies or how to go on."""
     left = steps - simulation.step
     if left <= 0:
-        trajectories.recover(folder)  # killed after its last step, it may bear the mark of a writer
+        if simulation.world.is_writer:
+            trajectories.recover(folder)  # killed after its last step, it may bear the mark of a writer
         say(f"{folder} has its {simulation.step} steps already; for more: {_command(folder)} --set run.steps=NUMBER")
         return
     outcome = simulation.run(left, wall_clock=wall_clock)

@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from mdnet import checkpoint
+from mdnet.distributed.world import ALONE, World
 from mdnet.reporters import Frames, Reporter
 from mdnet.system import ParticleSystem
 from trajectories import Writer
@@ -26,7 +27,7 @@ class OutputExistsError(FileExistsError):
 
 
 class Record:
-    """The output of one run; with output=None it only remembers the latest values.
+    """The output of one run; with output=None, and on a rank that does not write, it only remembers the latest values.
 
     `parameters`: what the file holds under /parameters. `overwrite`: an existing run in `output` is replaced.
     `reporters`: the frames among them say which tensors are kept. `storage`: how a new file is stored; one that is
@@ -45,8 +46,12 @@ class Record:
         overwrite: bool,
         reporters: Sequence[Reporter] = (),
         storage: Storage = Storage(),
+        world: World = ALONE,
     ) -> None:
-        self.output, self.system, self.parameters, self.overwrite = output, system, parameters, overwrite
+        output = output if world.is_writer else None
+        self.output, self.parameters, self.overwrite = output, parameters, overwrite
+        self._entries, self._masses, self._replicas = system.table.entries, system.masses, system.replicas
+        self._dtype = str(system.dtype).removeprefix("torch.")  # of positions, velocities and forces
         self.storage = storage
         check(storage, self._dtype)
         frames = [reporter for reporter in reporters if isinstance(reporter, Frames)]
@@ -77,16 +82,16 @@ class Record:
 
     def _create(self, path: Path) -> Writer:
         """A new file for the tensors that are kept; the table of all of them is in /parameters/network."""
-        system, entries = self.system, self.system.table.entries
+        entries = self._entries
         kept = None if self._frames is None else self._frames.kept
         whole = {
             "name": [entry.name for entry in entries],
             "shape": [list(entry.shape) for entry in entries],
             "offset": [entry.offset for entry in entries],
         }
-        masses = system.masses if kept is None else kept(system.masses)
+        masses = self._masses if kept is None else kept(self._masses)
         return Writer.create(
-            path, table=entries if kept is None else kept.entries, replicas=system.replicas,
+            path, table=entries if kept is None else kept.entries, replicas=self._replicas,
             masses=masses.cpu().numpy(), dtype=self._dtype,
             parameters={"network": whole} | dict(self.parameters), storage=self.storage,
         )  # fmt: skip
@@ -108,11 +113,6 @@ class Record:
             self._writer.learnt(name.removeprefix(_LEARNT), step, time, value)
         for name, value in values.items():
             self._writer.observable(name, step, time, value)
-
-    @property
-    def _dtype(self) -> str:
-        """Of positions, velocities and forces."""
-        return str(self.system.dtype).removeprefix("torch.")
 
     @property
     def _apart(self) -> frozenset[str]:

@@ -15,12 +15,13 @@ from integrators import Integrator, Phase
 from mdnet import checkpoint
 from mdnet.actions import Action
 from mdnet.cautions import refuse_conflicts, warn
+from mdnet.distributed.world import ALONE, RankLostError, World
 from mdnet.identity import describe, fingerprint
 from mdnet.progress import Bar
 from mdnet.randomness import Stream
 from mdnet.recording import Record
 from mdnet.reporters import Frames, Reporter, Scalars, due, remembered, settings
-from mdnet.routes.stepping import stepper
+from mdnet.routes.stepping import PlainSteps, stepper
 from mdnet.schedules import Schedule, Scheduler
 from mdnet.signals import SoftStop
 from mdnet.stability import DivergenceError, Watch
@@ -30,6 +31,7 @@ from trajectories.storage.options import Storage
 
 Outcome = Literal["finished", "interrupted", "out of time"]
 _GUARD = 100  # steps between two looks for a divergence when no report is due
+_MINUTE = 60.0  # between two checkpoints, unless the steps between them are given
 
 
 class Simulation:
@@ -43,6 +45,8 @@ class Simulation:
     `checkpoint_every`: steps between checkpoints, by default about a minute of wall time. `overwrite`: an
     existing run in `output` is replaced. `parameters`: what else the file should remember under /parameters.
     `storage`: how the file is stored (live, compressed, rounded); a resume goes on as the file was begun.
+    `world`: the processes that run it together, see mdnet.distributed; all else describes the whole run, the same on
+    every rank, and `system`, `integrator` and `phase` become this rank's part.
 
     n + m steps in two processes equal one run of n + m steps bit for bit on the same machine and versions.
 
@@ -67,9 +71,11 @@ class Simulation:
         overwrite: bool = False,
         parameters: Mapping[str, Any] | None = None,
         storage: Storage = Storage(),
+        world: World = ALONE,
     ) -> None:
-        self.system, self.integrator = system, integrator
-        self.reporters, self.actions = tuple(reporters) or (Scalars(10), Frames(100)), tuple(actions)
+        self.world = world.over(system)
+        self.reporters: tuple[Reporter, ...] = tuple(reporters) or (Scalars(10), Frames(100))
+        self.actions = tuple(actions)
         self.output, self.checkpoint_every = None if output is None else Path(output), checkpoint_every
         warn(system, integrator, self.reporters)
         refuse_conflicts(schedule or {}, self.actions)
@@ -77,21 +83,26 @@ class Simulation:
         described = describe(system, integrator, schedule or {}, seed, self.actions)
         described |= {"reporters": settings(self.reporters)} | dict(parameters or {})
         self.record = Record(
-            self.output, system, described, overwrite=overwrite, reporters=self.reporters, storage=storage
-        )
+            self.output, system, described, overwrite=overwrite, reporters=self.reporters, storage=storage,
+            world=self.world,
+        )  # fmt: skip
         self.step, self.time = 0, 0.0
         self._checkpointed: int | None = None  # the step of the last checkpoint written here
-        self.scheduler = Scheduler(schedule or {}, integrator)
+        self.system = own = self.world.part(system)
+        self.integrator = method = self.world.method(integrator, system, own)
+        self.reporters = tuple(self.world.reporters(self.reporters))
+        self.scheduler = Scheduler(self.world.schedules(schedule or {}), method)
         self.scheduler.begin(0)
-        self.stream = Stream(seed, system.device)
+        self.stream, self._counted = Stream(seed, system.device), self.world.counted
         with self.stream.active():
-            self.phase = self._start(positions, temperature)
+            self.phase = self._start(system, positions, temperature)
             for action in self.actions:
-                action.start(system, integrator, self.phase)
+                self.world.admit(action)
+                action.start(own, method, self.phase)
         for reporter in self.reporters:
-            reporter.start(system, integrator)
-        self._watch: Watch | None = Watch(system, integrator, self.phase)
-        self.stepper = stepper(system, integrator, self.phase)
+            reporter.start(own, method)
+        self._watch: Watch | None = Watch(own, method, self.phase)
+        self.stepper = PlainSteps(own, method) if self.world.reduces else stepper(own, method, self.phase)
 
     @property
     def latest(self) -> dict[str, np.ndarray]:
@@ -108,21 +119,21 @@ class Simulation:
             raise ValueError(f"steps = {steps} must not be negative")
         goal, first = self.step + steps, self.step
         deadline = time.monotonic() + (wall_clock if wall_clock is not None else float("inf"))
-        outcome: Outcome = "finished"
-        with self.stream.active(), SoftStop() as stop, Bar(steps, show=progress) as bar:
+        outcome: Outcome | None = None
+        with self.stream.active(), SoftStop() as stop, Bar(steps, show=progress and self.world.is_writer) as bar:
             try:
                 self._open()
-                while self.step < goal:
+                while self.step < goal and outcome is None:
                     self._advance(goal)
                     bar.update(self.step - first, self.latest)
-                    if stop.asked or time.monotonic() > deadline:
-                        outcome = "interrupted" if stop.asked else "out of time"
-                        break
+                    outcome = self._agree(stop.asked, time.monotonic() > deadline)
                 if self._checkpointed != self.step:
                     self._save()
+            except RankLostError as lost:
+                raise RankLostError(f"{lost} at about step {self.step}; {self._remedy()}") from lost
             finally:
                 self.record.close()
-        return outcome if self.step < goal else "finished"
+        return "finished" if self.step >= goal or outcome is None else outcome
 
     def resume(self) -> Simulation:
         """Put back the last checkpoint in the output folder and go on from there; returns itself.
@@ -133,11 +144,8 @@ class Simulation:
             raise checkpoint.ResumeError("this simulation has no output folder to resume from; give output=...")
         state = checkpoint.load(self.output)
         checkpoint.compare(state["fingerprint"], self.fingerprint)
-        for name in ("q", "p", "f", "u", "heat"):
-            getattr(self.phase, name).copy_(state[name])
-        for variable, saved in zip(self.phase.bath, state["bath"], strict=True):
-            variable.copy_(saved)
-        self.step, self.time = state["step"], state["time"]
+        self.world.restore(self.phase, state)
+        self.step, self.time, self._counted = state["step"], state["time"], state.get("counted", False)
         self.stream.states = state["random"]
         for action, saved in zip(self.actions, state["actions"], strict=True):
             action.load(saved)
@@ -149,8 +157,8 @@ class Simulation:
         self.record.begun, self._watch = True, None
         return self
 
-    def _start(self, positions: Tensor | None, temperature: float | Tensor | None) -> Phase:
-        system = self.system
+    def _start(self, system: ParticleSystem, positions: Tensor | None, temperature: float | Tensor | None) -> Phase:
+        """The phase of this rank's replicas, from positions and momenta that are made for all of them."""
         q = system.positions() if positions is None else positions.detach()
         if q.shape != (system.replicas, system.dof) or not torch.isfinite(q).all():
             raise ValueError(
@@ -159,19 +167,30 @@ class Simulation:
             )
         q = q.to(device=system.device, dtype=system.dtype, copy=True)
         p = torch.zeros_like(q)
-        warmth = self.integrator.temperature if temperature is None else temperature
+        warmth = self._warmth if temperature is None else temperature
         if warmth is not None and self.integrator.has_momenta:
             warmth = torch.as_tensor(warmth, dtype=torch.float64, device=q.device)
             if not (warmth >= 0).all():
                 raise ValueError(f"temperature = {temperature} must not be negative")
             p = maxwell(p, system.masses, warmth)
-        return self.integrator.start(q, p, system.masses)
+        q, p = self.world.mine(q), self.world.mine(p)
+        with self.world.draws(self._counted), self.world.by_row():
+            phase = self.integrator.start(q, p, self.system.masses)
+        self.world.settle(self.integrator, phase)
+        return phase
+
+    @property
+    def _warmth(self) -> Tensor | None:
+        """The set temperature of all replicas."""
+        own = self.integrator.temperature
+        return own if own is None or not own.ndim else self.world.gather(own)
 
     def _advance(self, goal: int) -> None:
         """Advance to the next step after which there is something to do, and do it."""
-        self.scheduler(self.step, self.phase)
-        steps = self.scheduler.steady(self.step, self._undisturbed(goal))
-        self.stepper.advance(self.phase, steps)
+        with self.world.draws(self._counted):
+            self.scheduler(self.step, self.phase)
+            steps = self.scheduler.steady(self.step, self._undisturbed(goal))
+            self.stepper.advance(self.phase, steps)
         self.step += steps
         if self._watch is not None and not self._watch(self.step, self.phase):
             self._watch = None
@@ -179,15 +198,26 @@ class Simulation:
             self.time += self.scheduler.time_step * self.integrator.substeps
         self._act()
         self._report()
-        if self._checkpoint_due():
+        if self.output is not None and self.checkpoint_every and self.step % self.checkpoint_every == 0:
             self._save()
+
+    def _agree(self, stop: bool, late: bool) -> Outcome | None:
+        """Whether all ranks stop here, and why; also whether a minute is over and they checkpoint."""
+        old = self.output is not None and self.checkpoint_every is None and time.monotonic() - self._saved > _MINUTE
+        stop, late, old = self.world.meet(self.step, (stop, late, old))
+        if old and self._checkpointed != self.step:
+            self._save()
+        if stop:
+            return "interrupted"
+        return "out of time" if late else None
 
     def _undisturbed(self, goal: int) -> int:
         """The number of steps until something looks at the phase or acts on it."""
-        cadences = [_GUARD, *(each.every for each in (*self.actions, *self.reporters))]
+        cadences = [_GUARD, *(each.every for each in self.actions), *(each.every for each in self.reporters)]
         if self.checkpoint_every is not None:
             cadences.append(self.checkpoint_every)
-        ahead = [goal - self.step, self.stepper.block, *(every - self.step % every for every in cadences)]
+        meeting = self.world.meeting(self.step) - self.step
+        ahead = [goal - self.step, meeting, self.stepper.block, *(every - self.step % every for every in cadences)]
         if self._watch is not None:
             ahead.append(self._watch.next(self.step) - self.step)
         return min(ahead)
@@ -215,29 +245,29 @@ class Simulation:
         if self._watch is not None:
             self._watch.confirm(self.step)
         lost = (~finite).nonzero().flatten().tolist()
+        first = lost[0] + (self.world.rows.start or 0)
         raise DivergenceError(
-            f"the energy of replica {lost[0]} ({len(lost)} of {len(finite)} replicas) was not finite at step "
+            f"the energy of replica {first} ({len(lost)} of {len(finite)} replicas) was not finite at step "
             f"{self.step}; take a smaller dt (now {torch.unique(self.integrator.dt).tolist()}), a lower temperature, "
             "heavier masses, a slower bath (a Nose-Hoover chain wants tau >= 10 dt, or order=5), or a prior that keeps "
             "the weights bounded. What was written stays."
         )
 
-    def _checkpoint_due(self) -> bool:
-        if self.output is None:
-            return False
-        if self.checkpoint_every is not None:
-            return self.step % self.checkpoint_every == 0
-        return time.monotonic() - self._saved > 60.0
-
     def _save(self) -> None:
         self._saved, self._checkpointed = time.monotonic(), self.step
-        phase = self.phase
-        state: checkpoint.State = {name: getattr(phase, name).cpu() for name in ("q", "p", "f", "u", "heat")}
-        state |= {"bath": [x.cpu() for x in phase.bath], "random": self.stream.states}
+        if self.output is None:
+            return
+        state: checkpoint.State = {**self.world.state(self.phase), "random": self.stream.states}
         state["actions"] = [{name: x.cpu() for name, x in action.state().items()} for action in self.actions]
         state["reporters"] = [{name: x.cpu() for name, x in remembered(each).items()} for each in self.reporters]
-        state |= {"step": self.step, "time": self.time, "fingerprint": self.fingerprint}
+        state |= {"step": self.step, "time": self.time, "counted": self._counted, "fingerprint": self.fingerprint}
         self.record.save(state)
+
+    def _remedy(self) -> str:
+        if self.output is None:
+            return "nothing was written"
+        whole = "" if self._checkpointed is None else f"the checkpoint of step {self._checkpointed} is whole: "
+        return f"{whole}go on with torchrun ... -m mdnet run {self.output} --resume, on fewer ranks if you like"
 
     def _open(self) -> None:
         """Open the file; a run's first opening also reports and checkpoints its starting point."""

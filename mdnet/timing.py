@@ -3,26 +3,48 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+
+def turns(calls: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Return the seconds a call takes in each of `rounds`, the calls taken in turn for `seconds` each."""
+    for call in calls.values():
+        call()
+        call()
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            taken[name].append(_seconds(call, seconds))
+    return taken
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], *, rounds: int, seconds: float) -> dict[str, float]:
     """Return the median seconds a call takes, the calls taken in turn `rounds` times for `seconds` each."""
-    for call in calls.values():
-        call()
-        call()
-    turns = [{name: _seconds(call, seconds) for name, call in calls.items()} for _ in range(rounds)]
-    return {name: statistics.median(turn[name] for turn in turns) for name in calls}
+    return {name: statistics.median(each) for name, each in turns(calls, rounds=rounds, seconds=seconds).items()}
 
 
-def ratio(call: Callable[[], object], other: Callable[[], object], *, rounds: int, seconds: float) -> float:
-    """Return how much longer a call takes than the other: the median over rounds in which both are timed in turn."""
-    for each in (call, other, call, other):
-        each()
-    return statistics.median(_seconds(call, seconds) / _seconds(other, seconds) for _ in range(rounds))
+def ratio(times: Sequence[float], others: Sequence[float]) -> float:
+    """Return how much longer one call takes than another: the median over the rounds of their turns."""
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))
+
+
+@contextmanager
+def pinned(threads: int) -> Iterator[None]:
+    """Keep this process, and those it starts, to as many cores as threads for a while, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:threads])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def keep_memory() -> None:

@@ -45,8 +45,8 @@ class GLE(parameters.Readable):
 
     def bath(self, p: Tensor) -> tuple[Tensor, ...]:
         """Return the auxiliary momenta s (n, replicas, dof), of variance T, and the source of random numbers."""
-        momenta = torch.randn(len(self.drift) - 1, *p.shape, dtype=p.dtype, device=p.device)
-        return momenta * torch.sqrt(self.temperature).to(p.dtype), noise.source(p)
+        momenta = torch.randn(len(p), len(self.drift) - 1, p.shape[-1], dtype=p.dtype, device=p.device)
+        return momenta.movedim(0, 1).contiguous() * torch.sqrt(self.temperature).to(p.dtype), noise.source(p)
 
     def __call__(self, p: Tensor, m: Tensor, bath: tuple[Tensor, ...], dt: Tensor) -> None:
         """Let the bath act on p (replicas, dof) with masses m (dof,) for the time dt, in place."""
@@ -54,7 +54,8 @@ class GLE(parameters.Readable):
         change, spread = (matrix.to(p.dtype) for matrix in self.propagator(dt))
         root = torch.sqrt(m)
         state = torch.cat([(p / root)[None], momenta])  # (n + 1, replicas, dof)
-        push = torch.sqrt(self.temperature).to(p.dtype) * _times(spread, noise.normal(state, source))
+        numbers = noise.normal(state.movedim(0, 1), source).movedim(0, 1)  # drawn by replica
+        push = torch.sqrt(self.temperature).to(p.dtype) * _times(spread, numbers)
         push.add_(_times(change, state))
         p.addcmul_(push[0], root)
         momenta.add_(push[1:])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 
+from mdnet.bench.table import Table, Value
+from mdnet.bench.work import elapsed
 from trajectories import entropy, statistics
 
 
-def offline_table(rounds: int) -> None:
-    """Print seconds of the slowest analyses at full size; numbers are drawn, not read."""
+def offline_table(rounds: int) -> Table:
+    """Time the slowest analyses at full size; numbers are drawn, not read."""
     rng = np.random.default_rng(0)
     series = rng.standard_normal((1_000_000, 64))
     weights = rng.standard_normal((1000, 24_408))
@@ -21,12 +22,7 @@ def offline_table(rounds: int) -> None:
         "inefficiency of each of 64 series x 1e6": lambda: statistics.inefficiencies(series),
         "kNN-graph entropy of 1000 x 24,408, with error": lambda: entropy.knn_graph(weights, dimension=24_407),
     }
-    print(f"\noffline analysis; the least of {rounds}")
-    for name, task in tasks.items():
-        print(f"  {name:48s} {min(_seconds(task) for _ in range(rounds)):6.2f} s")
-
-
-def _seconds(task: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    task()
-    return time.perf_counter() - start
+    rows: list[dict[str, Value]] = [
+        {"task": name, "seconds": min(elapsed(task) for _ in range(rounds))} for name, task in tasks.items()
+    ]
+    return Table("offline", f"offline analysis; the least of {rounds}", {"task": "", "seconds": "s"}, rows)

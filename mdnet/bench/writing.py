@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import mdnet as md
-from integrators import VERLET, Integrator, Phase, Splitting, outer
+from integrators import Integrator, Phase
+from mdnet.bench.cases import CASES, PAIRS
+from mdnet.bench.table import Table, Value
+from mdnet.bench.work import elapsed
 from mdnet.reporters import Reporter
 from mdnet.system import ParticleSystem
-from thermostats import NoseHooverChain
+from mdnet.timing import ratio
 from trajectories import Writer
 from trajectories.storage.options import Storage
 
@@ -59,8 +61,8 @@ class Clock:
         return last[0] - first[0], last[1] - first[1]
 
 
-def frames_table(name: str, system: ParticleSystem, steps: int, rounds: int) -> None:
-    """Print what a frame every 100 steps costs, as a share of the run without output, the two taken in turn.
+def frames_table(system: ParticleSystem, title: str, steps: int, rounds: int) -> Table:
+    """Time what a frame every 100 steps costs, as a share of the run without output, the two taken in turn.
 
     Opening the file and the checkpoint at the end of each turn are not counted.
     """
@@ -72,17 +74,18 @@ def frames_table(name: str, system: ParticleSystem, steps: int, rounds: int) -> 
                 run.run(steps + 100, progress=False)
             turns.append([clock.spent() for _, clock in pair])
     size = system.replicas * system.dof * system.masses.element_size() / 1e6
-    print(f"\n{name}, {system.replicas} replicas, {steps} steps, a frame of {size:.1f} MB every 100")
+    rows: list[dict[str, Value]] = []
     for kind, label in enumerate(("wall clock", "processor, both threads")):
         bare = [without[kind] for without, _ in turns[1:]]
         written = [with_it[kind] for _, with_it in turns[1:]]
-        more = statistics.median(b / a - 1 for a, b in zip(bare, written, strict=True))
-        print(f"  {label:24s} {min(bare):8.3f} s without, {min(written):8.3f} s with frames (least of {rounds}), "
-              f"{100 * more:+.1f} % (median of pairs)")  # fmt: skip
+        rows.append({"clock": label, "without": min(bare), "with": min(written), "ratio": ratio(written, bare)})
+    title = f"{title}; {system.replicas} replicas, {steps} steps, a frame of {size:.1f} MB every 100; least of {rounds}"
+    columns = {"clock": "", "without": "without (s)", "with": "with frames (s)", "ratio": "with / without, median"}
+    return Table("frames", title, columns, rows)
 
 
-def throughput_table(replicas: int, dof: int, count: int, rounds: int) -> None:
-    """Print MB/s of float32 frames through Writer until they are flushed, beside bare h5py with the same arrays."""
+def throughput_table(replicas: int, dof: int, count: int, rounds: int) -> Table:
+    """Time MB/s of float32 frames through Writer until they are flushed, beside bare h5py with the same arrays."""
     rng = np.random.default_rng(0)
     frames = [rng.standard_normal((replicas, dof), dtype=np.float32) for _ in range(count)]
     place = Path("/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir())
@@ -96,14 +99,20 @@ def throughput_table(replicas: int, dof: int, count: int, rounds: int) -> None:
                 sizes[name] = _stored(path)
             best[name] = min(seconds, best.get(name, seconds))
     total = sum(frame.nbytes for frame in frames) / 1e6
-    print(f"\n{count} frames of {replicas} replicas x {dof} float32, {total:.0f} MB, in {place}; the least of {rounds}")
-    for name, seconds in best.items():
-        print(f"  {name:20s} {total / seconds:7.0f} MB/s   {best[BARE] / seconds:5.2f} x bare h5py   "
-              f"{total / sizes[name]:5.2f} x smaller")  # fmt: skip
+    rows: list[dict[str, Value]] = [
+        {
+            "through": name, "rate": total / seconds, "of_bare": best[BARE] / seconds,
+            "smaller": total / sizes[name],
+        }
+        for name, seconds in best.items()
+    ]  # fmt: skip
+    title = f"{count} frames of {replicas} replicas x {dof} float32, {total:.0f} MB, in {place}; the least of {rounds}"
+    columns = {"through": "through", "rate": "MB/s", "of_bare": "of bare h5py", "smaller": "times smaller"}
+    return Table("throughput", title, columns, rows)
 
 
 def _simulation(system: ParticleSystem, output: Path | None) -> tuple[md.Simulation, Clock]:
-    integrator = Splitting(outer(VERLET), system.force, 0.002, NoseHooverChain(0.05, tau=0.2), compile=True)
+    integrator = PAIRS["nhc"].integrator(system, CASES["b"].dt)
     clock = Clock(100)
     reporters: list[Reporter] = [clock] if output is None else [md.Frames(100), clock]
     return md.Simulation(system, integrator, output=output, reporters=reporters), clock
@@ -123,7 +132,7 @@ def _bare(path: Path, frames: Frames) -> float:
                 value[number] = frame.reshape(row)
                 h5.flush()
 
-        return _seconds(append)
+        return elapsed(append)
 
 
 def _through_writer(path: Path, frames: Frames, storage: Storage) -> float:
@@ -136,16 +145,10 @@ def _through_writer(path: Path, frames: Frames, storage: Storage) -> float:
                 writer.frame(number, float(number), frame)
             writer.flush()
 
-        return _seconds(append)
+        return elapsed(append)
 
 
 def _stored(path: Path) -> float:
     """Megabytes that the positions take in the file."""
     with h5py.File(path) as h5:
         return float(h5[_POSITIONS].id.get_storage_size() / 1e6)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began

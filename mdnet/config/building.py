@@ -18,6 +18,7 @@ from mdnet.config.options import Options
 from mdnet.config.sections import Data, RunFile
 from mdnet.config.values import tensor
 from mdnet.data import DataSet, Split, Stack, label_noise, load, split, stack
+from mdnet.distributed import ALONE, World
 from mdnet.recording import refuse_existing
 from mdnet.reporters import METRICS, ConfigurationalTemperature, Evaluate, Frames, Predictions, Reporter, Scalars
 from mdnet.simulation import Simulation
@@ -37,15 +38,18 @@ def build(
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
+    world: World = ALONE,
 ) -> Simulation:
     """Return the simulation that a run file describes, started anew or, with `resume`, from its last checkpoint.
+
+    `world`: the processes that run it together, see mdnet.distributed.
 
     Raises ValueError for values that do not fit the data or the network, FileNotFoundError for data that are
     not there, OutputExistsError where `output` holds a run that is neither to be overwritten nor resumed, and
     ResumeError.
     """
     output = None if output is None else Path(output)
-    if output is not None and not (overwrite or resume):
+    if output is not None and world.is_writer and not (overwrite or resume):
         refuse_existing(output)
     dataset, parts = data(runfile)
     system = particles(runfile, dataset, parts)
@@ -55,7 +59,7 @@ def build(
     simulation = Simulation(
         system,
         motion,
-        positions=None if resume else start(runfile, system, progress=progress),
+        positions=None if resume else start(runfile, system, progress=progress, world=world),
         schedule=runfile.schedule.make(),
         seed=runfile.run.seed,
         output=output,
@@ -65,6 +69,7 @@ def build(
         overwrite=overwrite,
         storage=runfile.output.make(),
         parameters={"run_file": runfile.model_dump(exclude_none=True)} | _describe(runfile, dataset, parts),
+        world=world,
     )
     return simulation.resume() if resume else simulation
 
@@ -123,11 +128,20 @@ def actions(runfile: RunFile) -> list[Action]:
     return made
 
 
-def start(runfile: RunFile, system: ParticleSystem, *, progress: bool = True) -> Tensor:
-    """Return the starting positions (replicas, dof): initialised, then brought down by Adam where that is wanted."""
+def start(runfile: RunFile, system: ParticleSystem, *, progress: bool = True, world: World = ALONE) -> Tensor:
+    """Return the starting positions (replicas, dof): initialised, then brought down by Adam where that is wanted.
+
+    Each rank of a `world` brings down its own replicas.
+    """
     section = runfile.start
     q = system.positions(seed=section.seed if section.init == "random" else None)
-    return minimise(system, q, section.adam_steps, section.adam_rate, progress=progress)
+    if not section.adam_steps:
+        return q
+    part = world.over(system)
+    own, mine = part.part(system), part.mine(q)
+    return part.gather(
+        minimise(own, mine, section.adam_steps, section.adam_rate, progress=progress and world.is_writer)
+    )
 
 
 def reporters(runfile: RunFile, dataset: DataSet, parts: Split | Stack, output: Path | None = None) -> list[Reporter]:

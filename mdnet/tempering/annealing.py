@@ -73,10 +73,11 @@ class PopulationAnnealing(Tempering):
 
     def start(self, system: ParticleSystem, integrator: Integrator, phase: Phase) -> None:
         """Let every replica found a family."""
-        size = system.replicas // self.populations
+        replicas = self.world.everyone(system)
+        size = replicas // self.populations
         self._begin(system, integrator, phase, group=max(1, size))
         self.stage = 0
-        self.family = torch.arange(system.replicas, device=phase.q.device)  # (replicas,)
+        self.family = torch.arange(replicas, device=phase.q.device)  # (replicas,)
         self.log_z = torch.zeros(self.populations, dtype=torch.float64, device=phase.q.device)
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
@@ -107,7 +108,7 @@ class PopulationAnnealing(Tempering):
         self.stage = int(state["stage"])
         self.family.copy_(state["family"])
         self.log_z.copy_(state["log_z"])
-        self._set(self._levels[self.stage].expand(len(self.family), 1))
+        self._set(self._levels[self.stage].expand(len(self.family)))
 
 
 def _resample(weights: Tensor) -> Tensor:

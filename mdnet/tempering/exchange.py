@@ -71,8 +71,8 @@ class ReplicaExchange(Tempering):
         self._begin(system, integrator, phase, group=rungs)
         self._warn_if_hopeless(system)
         self.attempts = 0
-        self.rung = torch.arange(system.replicas, device=phase.q.device) % rungs  # (replicas,)
-        self._offset = torch.arange(0, system.replicas, rungs, device=phase.q.device)[:, None]  # (ladders, 1)
+        self.rung = torch.arange(self.replicas, device=phase.q.device) % rungs  # (replicas,)
+        self._offset = torch.arange(0, self.replicas, rungs, device=phase.q.device)[:, None]  # (ladders, 1)
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Let this turn's pairs exchange."""
@@ -106,7 +106,7 @@ class ReplicaExchange(Tempering):
         """Put back what `state` returned, and the temperatures with it."""
         self.rung.copy_(state["rung"])
         self.attempts = int(state["attempts"])
-        self._set(self._levels[self.rung][:, None])
+        self._set(self._levels[self.rung])
 
     def _warn_if_hopeless(self, system: ParticleSystem) -> None:
         expected = harmonic_acceptance(self.ladder, system.dof)

@@ -72,7 +72,7 @@ class SimulatedTempering(Tempering):
         self._begin(system, integrator, phase, group=1)
         device = phase.q.device
         self.attempts = 0
-        self.rung = torch.arange(system.replicas, device=device) % len(self.ladder)  # (replicas,)
+        self.rung = torch.arange(self.replicas, device=device) % len(self.ladder)  # (replicas,)
         given = self.given or [0.0] * len(self.ladder)
         self.weights = torch.tensor(given, dtype=torch.float64, device=device)  # (K,)
         self._sums = torch.zeros_like(self.weights), torch.zeros_like(self.weights)  # of energies and their number
@@ -151,7 +151,7 @@ class SimulatedTempering(Tempering):
         for name, value in names.items():
             value.copy_(state[name])
         self.attempts = int(state["attempts"])
-        self._set(self._levels[self.rung][:, None])
+        self._set(self._levels[self.rung])
 
 
 def _check_learning(given: tuple[float, ...] | None, learn: int, every: int, rungs: int) -> None:

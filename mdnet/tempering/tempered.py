@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from integrators import Integrator, Phase, kinetic_energy
+from mdnet.distributed.world import ALONE, World
+from mdnet.identity import digest
 from mdnet.system import ParticleSystem
 
 What = Literal["all", "loss"]
@@ -35,9 +37,14 @@ class Tempering:
     `ladder` (rungs,): temperatures, all positive. A subclass says how they are ordered and adds __call__(step,
     phase), start, state and load. What a move changes in U + K is booked as heat. The integrator's temperature
     and, for "loss", the system's stiffness change in place: a system serves one such run.
+
+    `world` is set by the simulation. Where ranks share the replicas each rank decides for all of them by the same
+    random numbers, and acts on its own: an attempt moves 8 bytes a replica to every rank, population annealing
+    (4 dof + 2) numbers a replica and those of its bath.
     """
 
     sets: ClassVar[tuple[str, ...]] = ("temperature",)
+    world: World = ALONE
 
     def __init__(self, ladder: Sequence[float] | Tensor, every: int, tempered: What) -> None:
         self.ladder = tuple(float(t) for t in ladder)
@@ -64,9 +71,10 @@ class Tempering:
         """Check that it all fits, and bring the prior to the temperatures; `group` replicas share one energy."""
         self.system, self.integrator = system, integrator
         name = type(self).__name__
-        wanted = self.temperatures(system.replicas).to(phase.q.device)
-        _check_temperature(name, integrator, wanted)
-        _check_same_energy(name, system, group)
+        self.replicas = self.world.everyone(system)
+        wanted = self.world.mine(self.temperatures(self.replicas).to(phase.q.device))
+        _check_temperature(name, integrator, wanted, self.replicas)
+        _check_same_energy(name, system, group, self.world)
         self._levels = torch.tensor(self.ladder, dtype=torch.float64, device=phase.q.device)  # (rungs,)
         self._inverse = 1 / self._levels
         self._own = None if self.tempered == "all" else _prior_stiffness(system)
@@ -78,24 +86,29 @@ class Tempering:
             self._stiffen(wanted, phase)
 
     def _energy(self, phase: Phase) -> Tensor:
-        """The energy that is tempered, (replicas,) float64."""
-        return phase.u if self._own is None else phase.u - self._prior(phase.q)
+        """The energy that is tempered, (replicas,) float64, of all replicas of the run."""
+        return self.world.gather(phase.u if self._own is None else phase.u - self._prior(phase.q))
 
     def _move(self, phase: Phase, levels: Tensor, rows: Tensor | None = None) -> None:
         """Bring every replica to its temperature in `levels` (replicas,), first to where replica rows[r] is."""
         before = self._total(phase)
         if rows is not None:
-            self.integrator.select(phase, rows)
+            self.world.select(self.integrator, phase, rows)
             if self.integrator.has_momenta:
-                _turn(phase)
-        now, levels = self._now, levels[:, None]
+                with self.world.by_row():
+                    _turn(phase)
+        now, levels = self._now, self.world.mine(levels)[:, None]
         self.integrator.rescale(phase, torch.sqrt(levels / now))
-        self._set(levels, phase)
+        self._put(levels, phase)
         if self.integrator.has_momenta:
             phase.heat.add_(self._total(phase) - before)
 
-    def _set(self, levels: Tensor, phase: Phase | None = None) -> None:
-        """Set the temperatures (replicas, 1); after a resume the force and the energy of the phase are right."""
+    def _set(self, levels: Tensor) -> None:
+        """Set the temperatures (replicas,) after a resume: the force and the energy of the phase are right."""
+        self._put(self.world.mine(levels)[:, None])
+
+    def _put(self, levels: Tensor, phase: Phase | None = None) -> None:
+        """Set the temperatures (replicas, 1) of this process."""
         self._now.copy_(levels)
         if self._own is not None:
             self._stiffen(levels, phase)
@@ -149,8 +162,8 @@ def rising(ladder: tuple[float, ...]) -> None:
         )
 
 
-def _check_temperature(name: str, integrator: Integrator, wanted: Tensor) -> None:
-    method, given, replicas = type(integrator).__name__, integrator.temperature, len(wanted)
+def _check_temperature(name: str, integrator: Integrator, wanted: Tensor, replicas: int) -> None:
+    method, given = type(integrator).__name__, integrator.temperature
     if given is None:
         raise TemperingError(f"{name} needs a temperature, but {method} has none; give it a thermostat, as BAOAB has")
     remedy = f"build it with temperature=action.temperatures({replicas}), action being this {name}"
@@ -185,19 +198,23 @@ def _check_force(name: str, system: ParticleSystem, integrator: Integrator) -> N
         )
 
 
-def _check_same_energy(name: str, system: ParticleSystem, group: int) -> None:
+def _check_same_energy(name: str, system: ParticleSystem, group: int, world: World) -> None:
     """Replicas that compare their energies, or copy positions, must have the same data and the same prior."""
     data = [] if system.shares_data else [system.inputs, system.targets]
     own = _prior_stiffness(system)
     for tensor in (*data, *([] if own is None or own.ndim == 1 else [own])):
-        rows = tensor.expand(system.replicas, *tensor.shape[1:])
-        blocks = rows.reshape(-1, group, *tensor.shape[1:])
-        if not torch.equal(blocks, blocks[:, :1].expand_as(blocks)):
+        blocks = world.gather(_codes(tensor.expand(system.replicas, *tensor.shape[1:]))).view(-1, group)
+        if not (blocks == blocks[:, :1]).all():
             raise TemperingError(
                 f"replicas of one ladder have different data or priors, so {name} would mix different energies; give "
                 f"each block of {group} replicas the same index, and the prior one temperature (its law is kept at "
                 "every temperature by tempered='loss')"
             )
+
+
+def _codes(rows: Tensor) -> Tensor:
+    """A number (rows,) int64 for each row, which tells whether two are equal."""
+    return torch.tensor([int(digest(row)[-12:], 16) for row in rows])
 
 
 def _prior_stiffness(system: ParticleSystem) -> Tensor | None:
