@@ -53,6 +53,15 @@ class BatchForce:
         with torch.no_grad(), products(self.system.precision, q.device):
             return potential(self.system, self._gradient, q, inputs, targets)
 
+    def slope(self, q: Tensor) -> Evaluation:
+        """Return the mean loss (replicas,) and its gradient (replicas, dof) at q, without scale, prior and walls."""
+        return self.slope_on(q, self.system.inputs, self.system.targets)
+
+    def slope_on(self, q: Tensor, inputs: Tensor, targets: Tensor) -> Evaluation:
+        """Return the same on data of one's choice, as in `on`."""
+        with torch.no_grad(), products(self.system.precision, q.device):
+            return self._gradient(q, inputs, targets)
+
     def energy(self, q: Tensor) -> Tensor:
         """Return u (replicas,) float64 at q (replicas, dof), without the force where it is cheaper to leave it."""
         if self.native is not None:

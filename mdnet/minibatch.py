@@ -38,7 +38,14 @@ class MinibatchForce:
 
     def __call__(self, q: Tensor) -> Evaluation:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof) on fresh rows."""
-        return self._batch.on(q, *self._take(self._draw(1 if self.shared else len(q))))
+        return self._batch.on(q, *self._rows_for(q))
+
+    def slope(self, q: Tensor) -> Evaluation:
+        """Return the mean loss (replicas,) and its gradient (replicas, dof) on fresh rows, without scale and prior."""
+        return self._batch.slope_on(q, *self._rows_for(q))
+
+    def _rows_for(self, q: Tensor) -> tuple[Tensor, Tensor]:
+        return self._take(self._draw(1 if self.shared else len(q)))
 
     def _draw(self, batches: int) -> Tensor:
         """Row numbers (batches, size)."""

@@ -220,6 +220,20 @@ def test_a_step_is_that_of_torch(scheme, bath, prior):
     assert_same(*phases, 1e-11)
 
 
+@pytest.mark.parametrize("prior", ["prior", pytest.param("box", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("bath", ["langevin", pytest.param("chain", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("force", ["of all data", "of minibatches"])
+@pytest.mark.parametrize("route", ["module", "native"])
+def test_a_step_around_another_gradient_is_that_of_torch(route, force, bath, prior):
+    """Law: between gradients of any route, of all data or of minibatches, native code does what torch does."""
+    phases = []
+    for native in (True, False):
+        own = system(prior=PRIORS[prior], route=route)
+        engine = Splitting(OBABO, own.force if "all" in force else own.minibatch(9), 0.05, BATHS[bath](own))
+        phases.append(moved(own, engine, 12, native=native))
+    assert_same(*phases, 1e-11)
+
+
 @pytest.mark.parametrize("scheme", BARE)
 def test_a_step_without_bath_is_that_of_torch(scheme):
     phases = []
@@ -350,11 +364,11 @@ def test_an_unknown_route_is_refused():
 
 
 def test_other_dynamics_go_step_by_step_and_say_why():
-    own = system()
+    own = system(prior=md.GaussianPrior(temperature=0.1))
     engines = {
         "Brownian is no splitting": Brownian(own.force, 0.05, temperature=0.1),
         "randn_like": Splitting(BAOAB, own.force, 0.05, Bussi(0.1, tau=0.5)),
-        "not the one of all data": Splitting(BAOAB, own.minibatch(5), 0.05, Langevin(0.1, 1.0)),
+        "no mean loss with a prior": Splitting(BAOAB, own.split()[0], 0.05, Langevin(0.1, 1.0)),
     }
     for words, engine in engines.items():
         q = own.positions(seed=0)

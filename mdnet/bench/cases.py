@@ -63,7 +63,7 @@ def drawn(rows: int) -> Data:
     return torch.randn(rows, 64, generator=generator), torch.arange(rows) % 10
 
 
-def wide(width: int, rows: int = 64) -> Case:
+def wide(width: int, rows: int) -> Case:
     """Return the case of one hidden layer: 64-width-10 has 75 width + 10 parameters."""
     return Case(
         f"64-{width}-10", lambda: md.networks.mlp(64, 10, (width,)), lambda: drawn(rows), functional.cross_entropy

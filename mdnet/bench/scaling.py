@@ -31,6 +31,7 @@ COLUMNS = {
     "extra": "extra (B)",
 }
 AXES = {"replicas": "replicas", "dof": "parameters", "rows": "rows of data"}
+_ROWS = 1024  # of the data, as the number of parameters grows
 WIDTHS = (13, 133, 1333, 13_333)  # 75 parameters each: a thousand to a million
 
 
@@ -41,7 +42,7 @@ def points(largest: float) -> Iterator[tuple[str, Case, int]]:
             yield "replicas", CASES["a"], replicas
     for width in WIDTHS:
         if width <= max(13.0, WIDTHS[-1] * largest):
-            yield "dof", wide(width), 1
+            yield "dof", wide(width, _ROWS), 1
     for rows in (16, 64, 256, 1024, 4096, 16_384):
         if rows <= max(16.0, 16_384 * largest):
             yield "rows", wide(64, rows), 1

@@ -7,7 +7,8 @@ from typing import Protocol
 from integrators import Integrator, Phase
 from mdnet.routes.capture import CapturedSteps
 from mdnet.routes.native.expressions import Untraceable
-from mdnet.routes.native.steps import NativeSteps
+from mdnet.routes.native.library import compiler
+from mdnet.routes.native.steps import NativeLoop, NativeParts
 from mdnet.system import ParticleSystem
 
 _UNROLLED = 8  # steps in one graph on a GPU
@@ -47,10 +48,13 @@ def stepper(system: ParticleSystem, integrator: Integrator, phase: Phase) -> Ste
     """Return the fastest way to advance a phase like this one of the system by the integrator."""
     if system.device.type == "cuda":
         return CapturedSteps(PlainSteps(system, integrator), unroll=_UNROLLED)
-    native = system.force.native
-    if native is None:
-        return PlainSteps(system, integrator, f"the route is {system.route}")
+    if system.route == "eager":
+        return PlainSteps(system, integrator, system.why)
+    if compiler() is None:
+        return PlainSteps(system, integrator, "there is no C++ compiler")
     try:
-        return NativeSteps(system, integrator, phase, native)
+        if system.force.native is not None and getattr(integrator, "force", None) is system.force:
+            return NativeLoop(system, integrator, phase, system.force.native)
+        return NativeParts(system, integrator, phase)
     except Untraceable as reason:
         return PlainSteps(system, integrator, f"no native step: {reason}")

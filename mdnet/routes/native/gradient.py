@@ -76,7 +76,12 @@ class NativeGradient:
 
 def gradient_source(chain: Chain) -> str:
     """Return the C++ source of the gradient of one replica, with what it includes."""
-    return _PREAMBLE.format(real=chain.real) + gradient_code(chain)
+    return includes(chain.real) + gradient_code(chain)
+
+
+def includes(real: str) -> str:
+    """Return what comes first in any source, for numbers of type `real`."""
+    return _PREAMBLE.format(real=real)
 
 
 class Packed:

@@ -144,7 +144,7 @@ class Segment:
                 target = f"{name}[{row} * t + {number * shape[dim] + begin} + c]"
                 root = Root(piece, (("r", 0), *middle, ("c", 0)), target)
                 by_length.setdefault(shape_of(piece)[dim], []).append(root)
-        self.declared.append(f"Scratch<{kind}> {name}_room(TILE * {row}); {kind} *{name} = {name}_room.at;")
+        self.declared.append(f"Scratch<{kind}> {name}_room(room * {row}); {kind} *{name} = {name}_room.at;")
         for length, roots in by_length.items():
             self._vector_loop(length, roots)
         self.make.arrays[node.name] = Array(name, "tile")

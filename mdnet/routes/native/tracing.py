@@ -84,7 +84,11 @@ def traced(change: Change, phase: Phase) -> Trace:
         change(moved, by_name["loss"], by_name["slope"], by_name["image"])
         return ()
 
-    copies = [tensor.clone() for tensor in (tensors | given).values()]
+    shared = {name for name, tensor in tensors.items() if name.startswith("bath") and not _by_replica(tensor, phase)}
+    copies = [
+        tensor.clone() if name in shared or name == "m" else _several(tensor)
+        for name, tensor in (tensors | given).items()
+    ]
     try:
         with noise.counted(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -96,8 +100,12 @@ def traced(change: Change, phase: Phase) -> Trace:
     found = {name: tensors[place] for name, place in places.items() if place in tensors}
     found |= {n.name: getattr(module, str(n.target)) for n in module.graph.nodes if n.op == "get_attr"}
     held = {name: place for name, place in places.items() if place in given}
-    bath = {name for name, place in places.items() if place.startswith("bath")}
-    return Trace(module.graph, found, held, frozenset(name for name in bath if not _by_replica(found[name], phase)))
+    return Trace(module.graph, found, held, frozenset(name for name, place in places.items() if place in shared))
+
+
+def _several(rows: Tensor) -> Tensor:
+    """A copy with two replicas where there is one, so that one replica is moved by the code that moves many."""
+    return rows.repeat(2, *[1] * (rows.ndim - 1)) if len(rows) == 1 else rows.clone()
 
 
 def _by_replica(variable: Tensor, phase: Phase) -> bool:
