@@ -36,6 +36,8 @@ def describe(
             "prior": str(system.prior),
             "dtype": str(system.dtype),
             "device": str(system.device),
+            "route": f"{system.route}: {system.why}",
+            "precision": system.precision,
             "data": f"{tuple(system.inputs.shape)} -> {tuple(system.targets.shape)}",
         },
         "dynamics": {
@@ -73,6 +75,7 @@ def fingerprint(
         "replicas": str(system.replicas),
         "dtype": str(system.dtype),
         "device": system.device.type,
+        "precision": system.precision,
         "integrator": str(integrator),
         "minibatch": _minibatch(integrator),
         "schedule": str(dict(schedule)),

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from integrators import Integrator, Phase
+from integrators import Integrator
 from mdnet import checkpoint
 from mdnet.actions import Action
 from mdnet.cautions import refuse_conflicts, warn
@@ -24,9 +24,9 @@ from mdnet.reporters import Frames, Reporter, Scalars, due, remembered, settings
 from mdnet.routes.stepping import PlainSteps, stepper
 from mdnet.schedules import Schedule, Scheduler
 from mdnet.signals import SoftStop
-from mdnet.stability import DivergenceError, Watch
+from mdnet.stability import Watch, refuse_infinite
+from mdnet.starting import start
 from mdnet.system import ParticleSystem
-from thermostats.parameters import maxwell
 from trajectories.storage.options import Storage
 
 Outcome = Literal["finished", "interrupted", "out of time"]
@@ -95,7 +95,7 @@ class Simulation:
         self.scheduler.begin(0)
         self.stream, self._counted = Stream(seed, system.device), self.world.counted
         with self.stream.active():
-            self.phase = self._start(system, positions, temperature)
+            self.phase = start(self.world, system, method, positions, temperature, counted=self._counted)
             for action in self.actions:
                 self.world.admit(action)
                 action.start(own, method, self.phase)
@@ -103,6 +103,7 @@ class Simulation:
             reporter.start(own, method)
         self._watch: Watch | None = Watch(own, method, self.phase)
         self.stepper = PlainSteps(own, method) if self.world.reduces else stepper(own, method, self.phase)
+        described["dynamics"]["steps"] = repr(self.stepper)
 
     @property
     def latest(self) -> dict[str, np.ndarray]:
@@ -156,34 +157,6 @@ class Simulation:
         self.scheduler.reread()
         self.record.begun, self._watch = True, None
         return self
-
-    def _start(self, system: ParticleSystem, positions: Tensor | None, temperature: float | Tensor | None) -> Phase:
-        """The phase of this rank's replicas, from positions and momenta that are made for all of them."""
-        q = system.positions() if positions is None else positions.detach()
-        if q.shape != (system.replicas, system.dof) or not torch.isfinite(q).all():
-            raise ValueError(
-                f"positions have shape {tuple(q.shape)}; they must be finite and of shape "
-                f"(replicas, dof) = ({system.replicas}, {system.dof})"
-            )
-        q = q.to(device=system.device, dtype=system.dtype, copy=True)
-        p = torch.zeros_like(q)
-        warmth = self._warmth if temperature is None else temperature
-        if warmth is not None and self.integrator.has_momenta:
-            warmth = torch.as_tensor(warmth, dtype=torch.float64, device=q.device)
-            if not (warmth >= 0).all():
-                raise ValueError(f"temperature = {temperature} must not be negative")
-            p = maxwell(p, system.masses, warmth)
-        q, p = self.world.mine(q), self.world.mine(p)
-        with self.world.draws(self._counted), self.world.by_row():
-            phase = self.integrator.start(q, p, self.system.masses)
-        self.world.settle(self.integrator, phase)
-        return phase
-
-    @property
-    def _warmth(self) -> Tensor | None:
-        """The set temperature of all replicas."""
-        own = self.integrator.temperature
-        return own if own is None or not own.ndim else self.world.gather(own)
 
     def _advance(self, goal: int) -> None:
         """Advance to the next step after which there is something to do, and do it."""
@@ -239,19 +212,9 @@ class Simulation:
             self.record.write(self.step, self.time, reporter(self.step, self.phase))
 
     def _guard(self) -> None:
-        finite = torch.isfinite(self.phase.u)
-        if finite.all():
-            return
-        if self._watch is not None:
+        if self._watch is not None and not torch.isfinite(self.phase.u).all():
             self._watch.confirm(self.step)
-        lost = (~finite).nonzero().flatten().tolist()
-        first = lost[0] + (self.world.rows.start or 0)
-        raise DivergenceError(
-            f"the energy of replica {first} ({len(lost)} of {len(finite)} replicas) was not finite at step "
-            f"{self.step}; take a smaller dt (now {torch.unique(self.integrator.dt).tolist()}), a lower temperature, "
-            "heavier masses, a slower bath (a Nose-Hoover chain wants tau >= 10 dt, or order=5), or a prior that keeps "
-            "the weights bounded. What was written stays."
-        )
+        refuse_infinite(self.step, self.phase, self.integrator, first=self.world.rows.start or 0)
 
     def _save(self) -> None:
         self._saved, self._checkpointed = time.monotonic(), self.step

@@ -51,6 +51,18 @@ def advice(system: ParticleSystem, integrator: Integrator, q: Tensor) -> str | N
     )
 
 
+def refuse_infinite(step: int, phase: Phase, integrator: Integrator, *, first: int = 0) -> None:
+    """Raise DivergenceError where the energy of a replica is not finite; the phase begins with replica `first`."""
+    lost = (~torch.isfinite(phase.u)).nonzero().flatten().tolist()
+    if lost:
+        raise DivergenceError(
+            f"the energy of replica {first + lost[0]} ({len(lost)} of {len(phase.u)} replicas) was not finite at step "
+            f"{step}; take a smaller dt (now {torch.unique(integrator.dt).tolist()}), a lower temperature, "
+            "heavier masses, a slower bath (a Nose-Hoover chain wants tau >= 10 dt, or order=5), or a prior that keeps "
+            "the weights bounded. What was written stays."
+        )
+
+
 class Watch:
     """Looks at the first steps of a run for an energy that grows as only an unstable step lets it.
 

@@ -22,6 +22,7 @@ from mdnet import config, distributed
 from mdnet.distributed import packing
 from mdnet.distributed.draws import ByRow
 from mdnet.distributed.parts import division, method_part, replica_dimensions, system_part
+from mdnet.routes.native.library import compiler
 from thermostats import Bussi, Langevin, noise
 
 FILE = """
@@ -74,6 +75,7 @@ METHODS = {
 }
 PARTS = ("bussi", "exchange", "annealing")
 SHARED = ("langevin", "exchange", "hmc")
+COMPILED, NATIVE = ("langevin", "minibatch", "exchange"), "system.route=native"
 FIRST, SECOND = ("--set", "run.steps=13"), ("--set", "run.steps=29")
 EVEN = ("exchange", "annealing")  # replicas of whole ladders, or of two populations
 
@@ -105,6 +107,7 @@ def jobs(tmp_path_factory):
     files = write(folder)
     three = [("run", files[name], "--out", folder / f"{name} 3") for name in METHODS]
     two = [("run", files[name], "--out", folder / f"{name} 2") for name in ("langevin", "exchange")]
+    three += [("run", files[name], "--out", folder / f"{name} native", "--set", NATIVE) for name in COMPILED]
     ranks.launch(3, *three, *[("run", files[name], "--out", folder / f"{name} parts", *FIRST) for name in PARTS])
     ranks.launch(2, *two, *[("run", folder / f"{name} parts", "--resume", *SECOND) for name in PARTS])
     return folder
@@ -121,6 +124,16 @@ def test_the_file_of_many_ranks_is_that_of_one(jobs, name):
             assert_close(jobs / f"{name} alone", other, 1e-13)
         else:
             assert (other / "trajectory.h5").read_bytes() == (jobs / f"{name} alone" / "trajectory.h5").read_bytes()
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler")
+@pytest.mark.filterwarnings("ignore::mdnet.cautions.NonCanonicalWarning")
+@pytest.mark.parametrize("name", COMPILED)
+def test_native_code_writes_the_same_file_on_many_ranks(jobs, name):
+    """Law: by native code, too, three ranks write the file of one process to the byte."""
+    alone(jobs / f"{name}.toml", jobs / f"{name} native alone", NATIVE)
+    many, one = (jobs / f"{name} {which}" / "trajectory.h5" for which in ("native", "native alone"))
+    assert many.read_bytes() == one.read_bytes()
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -192,14 +205,18 @@ def test_an_error_on_one_rank_ends_all_with_one_message(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", ["killed", "stopped"])
+@pytest.mark.parametrize("how", ["killed", "stopped", "stopped twice"])
 def test_ranks_end_together(tmp_path, how):
-    """Law: a killed rank ends the job, which names it; SIGTERM to one rank stops all at one step. Both can go on."""
+    """Law: a killed rank ends the job, which names it; SIGTERM to one rank stops all at one step. Both can go on.
+
+    So does SIGTERM to all processes, which comes to each rank a second time by torchrun.
+    """
     file = write(tmp_path)["langevin"]
     words = ["--set", "run.steps=1000000", "--set", "run.checkpoint_every=20", "--set", "report.predictions=0"]
     job = ranks.start(3, "-m", "mdnet", "run", file, "--out", tmp_path / "run", *words)
     checkpointed(tmp_path / "run", steps=100)
-    os.kill(workers(job.pid)[1], signal.SIGKILL if how == "killed" else signal.SIGTERM)
+    for pid in [job.pid, *workers(job.pid)] if how == "stopped twice" else workers(job.pid)[1:2]:
+        os.kill(pid, signal.SIGKILL if how == "killed" else signal.SIGTERM)
     said = job.communicate(timeout=120)[0]
     assert job.returncode != 0
     if how == "killed":
@@ -347,6 +364,16 @@ def test_parts_of_the_data_weighted_by_rows_are_all_of_it(prior):
     assert torch.equal(system_part(whole, rows, data[0]).masses, whole.masses)
 
 
+def test_a_part_computes_in_the_digits_of_the_whole():
+    """Law: the force of a part is that of its rows among all, in bfloat16 as well."""
+    x = torch.linspace(-1, 1, 11)[:, None]
+    whole = md.ParticleSystem(nn.Linear(1, 1), functional.mse_loss, x, x.sin(), replicas=6, precision="bf16")
+    q = whole.positions(seed=3)
+    u, f = system_part(whole, slice(2, 5), slice(0, 11)).force(q[2:5])
+    assert torch.equal(u, whole.force(q)[0][2:5])
+    assert torch.equal(f, whole.force(q)[1][2:5])
+
+
 def test_a_method_is_cut_by_replica_and_left_alone():
     """Law: a part has its rows of every value that differs by replica, and the whole keeps its own."""
     whole, warm, rows = make(), torch.linspace(1, 2, 6)[:, None], slice(2, 5)
@@ -371,3 +398,17 @@ def test_one_process_is_a_world_of_its_own(monkeypatch):
         assert world is distributed.ALONE
     with pytest.raises(ValueError, match="does not divide the 1 process"), distributed.world(2):
         pass
+
+
+@pytest.mark.slow
+def test_what_does_not_fit_the_ranks_is_told_once(tmp_path):
+    """One rank speaks for all where the ranks or the replicas cannot be divided."""
+    file = write(tmp_path)["langevin"]
+    for words, told in (
+        (("--data-ranks", "3"), "does not divide the 2 process"),
+        (("--set", "system.replicas=1"), "cannot be divided over 2 ranks"),
+    ):
+        job = ranks.start(2, "-m", "mdnet", "run", file, "--out", tmp_path / "run", *words)
+        said = job.communicate(timeout=120)[0]
+        assert job.returncode != 0
+        assert said.count(told) == 1, said

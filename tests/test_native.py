@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import itertools
+import pickle
 import shutil
 
 import numpy as np
@@ -96,6 +98,56 @@ def test_every_replica_may_have_data_of_its_own():
     native, plain = (system(index=index, route=route) for route in ("native", "eager"))
     q = torch.randn(3, native.dof, dtype=torch.float64)
     equal(native.force(q)[1], plain.force(q)[1], 1e-13)
+
+
+def both(made, loss, x, y, **options):
+    """The forces of one network by native code and by torch."""
+    systems = [
+        md.ParticleSystem(made, loss, x, y, replicas=3, dtype=torch.float64, route=route, **options)
+        for route in ("native", "eager")
+    ]
+    q = torch.randn(3, systems[0].dof, dtype=torch.float64)
+    return [each.force(q)[1] for each in systems]
+
+
+def test_an_activation_that_stands_twice_acts_twice():
+    tanh = nn.Tanh()
+    made = nn.Sequential(nn.Linear(3, 5), tanh, nn.Linear(5, 4), tanh, nn.Linear(4, 2))
+    equal(*both(made, functional.mse_loss, torch.randn(37, 3), torch.randn(37, 2)), 1e-13)
+
+
+def test_class_labels_may_be_bytes():
+    own = system(points=20, loss=functional.cross_entropy)
+    same = md.ParticleSystem(own.network, functional.cross_entropy, own.inputs, own.targets.to(torch.uint8),
+                             dtype=torch.float64, replicas=3, route="native")  # fmt: skip
+    q = torch.randn(3, own.dof, dtype=torch.float64)
+    equal(same.force(q)[1], own.force(q)[1], 1e-15)
+
+
+def test_data_that_change_in_place_are_seen():
+    own = system()
+    q = torch.randn(3, own.dof, dtype=torch.float64)
+    own.force(q)
+    own.inputs.mul_(0.5)
+    own.targets.add_(1.0)
+    plain = system(route="eager")
+    plain.inputs, plain.targets = own.inputs, own.targets
+    equal(own.force(q)[1], plain.force(q)[1], 1e-13)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda own: pickle.loads(pickle.dumps(own))])
+def test_a_system_that_has_run_can_be_copied(copied):
+    own = system()
+    q = torch.randn(3, own.dof, dtype=torch.float64)
+    assert torch.equal(own.force(q)[1], copied(own).force(q)[1])
+
+
+def test_what_would_be_read_beyond_its_end_is_refused():
+    own = system(index=torch.zeros(3, 20, dtype=torch.int64))
+    q = torch.randn(3, own.dof, dtype=torch.float64)
+    for wrong in (q.float(), q[:, :-1], q[:2], q[0]):
+        with pytest.raises(ValueError, match=r"the native force wants torch\.float64 of shape"):
+            own.force(wrong)
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -329,6 +381,118 @@ def test_a_run_goes_on_bit_for_bit(tmp_path):
         np.testing.assert_array_equal(a.observables["heat"].values[:], b.observables["heat"].values[:])
 
 
+class Bath:
+    """A user's bath without variables."""
+
+    canonical = False
+
+    def __init__(self):
+        self.calls, self.factor = 0, torch.tensor(0.9, dtype=torch.float64)
+
+    def bath(self, p):
+        return ()
+
+
+class Counting(Bath):
+    def __call__(self, p, m, bath, dt):
+        self.calls += 1
+        if self.calls % 3:
+            p.mul_(0.9)
+
+
+class Replacing(Bath):
+    def __call__(self, p, m, bath, dt):
+        self.factor = self.factor * 0.99
+        p.mul_(self.factor)
+
+
+class Changing(Bath):
+    def __call__(self, p, m, bath, dt):
+        self.factor.mul_(0.99)
+        p.mul_(self.factor)
+
+
+class Mixing(Bath):
+    def __call__(self, p, m, bath, dt):
+        p.sub_(0.1 * p[:1])
+
+
+class Floor(Bath):
+    def __call__(self, p, m, bath, dt):
+        p.copy_(torch.div(10 * p, 1.0, rounding_mode="floor") / 10)
+
+
+class Late(Bath):
+    def __call__(self, p, m, bath, dt):
+        p.mul_(1 / (1 + torch.arange(1, p.shape[1] + 1, dtype=p.dtype).view(1, -1)))
+
+
+class Negating(Bath):
+    def __call__(self, p, m, bath, dt):
+        p.mul_(torch.where(~(p > 0.1), 0.9, 1.0))
+
+
+@pytest.mark.parametrize("bath", [Counting, Replacing, Changing, Mixing, Floor, Late])
+def test_a_bath_that_cannot_be_written_out_runs_in_torch_from_its_own_beginning(bath):
+    """Law: tracing leaves no mark on a bath, and what changes outside the phase and the bath is not traced."""
+    phases = []
+    for native in (True, False):
+        own, made = system(), bath()
+        engine = Splitting(BAOAB, own.force, 0.05, made)
+        phase = engine.start(0.1 * own.positions(seed=0), own.positions(seed=1), own.masses)
+        each = stepper(own, engine, phase) if native else PlainSteps(own, engine)
+        assert isinstance(each, PlainSteps)
+        assert (made.calls, made.factor.item()) == (0, 0.9)
+        each.advance(phase, 7)
+        phases.append(phase)
+    assert torch.equal(phases[0].p, phases[1].p)
+
+
+def test_a_truth_value_is_negated():
+    phases = []
+    for native in (True, False):
+        own = system()
+        phases.append(moved(own, Splitting(BAOAB, own.force, 0.05, Negating()), 3, native=native))
+    assert_same(*phases, 1e-11)
+
+
+def _new_step(own, engine, phase):
+    engine.dt = engine.dt * 0.3
+
+
+def _new_bath(own, engine, phase):
+    engine.thermostat = Langevin(0.5, 2.0)
+
+
+def _new_positions(own, engine, phase):
+    phase.q = 0.9 * phase.q
+
+
+def _more_data(own, engine, phase):
+    own.inputs, own.targets = own.inputs.repeat(9, 1), 2 * own.targets.repeat(9, 1)
+
+
+CHANGES = [_new_step, pytest.param(_new_bath, marks=pytest.mark.slow), _new_positions, _more_data]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_replaced_between_blocks_is_seen(change):
+    phases = []
+    for native in (True, False):
+        own = system()
+        engine = Splitting(BAOAB, own.force, 0.05, Langevin(0.1, 1.0))
+        phase = engine.start(0.1 * own.positions(seed=0), own.positions(seed=1), own.masses)
+        phase.bath[0].copy_(torch.tensor([5, 6, 0, 0]))
+        each = stepper(own, engine, phase) if native else PlainSteps(own, engine)
+        assert isinstance(each, PlainSteps) != native
+        with noise.counted():
+            each.advance(phase, 2)
+            change(own, engine, phase)
+            each.advance(phase, 2)
+        phases.append(phase)
+    assert_same(*phases, 1e-11)
+
+
 # --- what has no native code ----------------------------------------------------------------------------------------
 
 
@@ -356,6 +520,38 @@ def test_frozen_layers_run_in_torch(monkeypatch):
     own = md.ParticleSystem(made, functional.mse_loss, x, y, replicas=2)
     assert own.route != "native"
     assert "frozen or tied" in own.why
+
+
+class Residual(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Halving(nn.Dropout):
+    def forward(self, x):
+        return 0.5 * x
+
+
+def _hooked():
+    made = nn.Linear(4, 4)
+    made.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return made
+
+
+@pytest.mark.parametrize("middle", [lambda: Residual(nn.Linear(4, 4)), Halving, _hooked])
+def test_a_layer_that_does_more_than_its_kind_is_refused(middle):
+    made = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), middle(), nn.Linear(4, 2))
+    with pytest.raises(ValueError, match=r"no native code for|has hooks"):
+        both(made, functional.mse_loss, torch.randn(9, 3), torch.randn(9, 2))
+
+
+def test_targets_that_cross_entropy_reads_in_another_way_are_refused():
+    made, x = nn.Linear(3, 2), torch.randn(9, 3)
+    left_out = torch.tensor([0, 1, -100] * 3)
+    with pytest.raises(ValueError, match="labels below zero"):
+        both(made, functional.cross_entropy, x, left_out)
+    with pytest.raises(ValueError, match="neither classes nor probabilities"):
+        both(made, functional.cross_entropy, x[:, None], torch.zeros(9, 2, dtype=torch.int64))
 
 
 def test_an_unknown_route_is_refused():
@@ -397,6 +593,10 @@ def test_a_compiler_that_fails_is_told_once_and_torch_goes_on(monkeypatch, tmp_p
         found = own.force(q)
     equal(found[1], system(points=23, route="eager").force(q)[1], 1e-15)
     own.force(q)  # no second warning
+    engine = Splitting(BAOAB, own.force, 0.05, Langevin(0.1, 1.0))
+    phase = engine.start(q, torch.randn_like(q), own.masses)
+    with pytest.warns(UserWarning, match="native steps could not be compiled and run in plain torch"):
+        stepper(own, engine, phase).advance(phase, 2)
 
 
 def test_a_library_is_compiled_once(monkeypatch, tmp_path):

@@ -14,6 +14,11 @@ from mdnet.experiments import simmering
 from mdnet.experiments.results import Comparison
 
 
+@pytest.fixture(autouse=True)
+def _as_users_run_it(monkeypatch):
+    monkeypatch.delenv("MDNET_ROUTE", raising=False)
+
+
 def reproduce(name, folder, **options):
     runs, comparison, claims = simmering.reproduce(name, folder, progress=False, **options)
     failed = [claim for claim in claims if not claim.holds]
@@ -44,10 +49,13 @@ def test_iris_meets_every_claim(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["digits", "auto-mpg", "auto-mpg-single"])
-def test_the_restrained_ensembles_meet_their_claims(tmp_path, name):
-    """S5 and S6; the free ensembles of AUTO-MPG gain nothing reliable, so they are reported and not claimed here."""
-    failed = reproduce(name, tmp_path)[2]
+@pytest.mark.parametrize(("name", "seeds"), [("digits", 8), ("auto-mpg", 8), ("auto-mpg-single", 32)])
+def test_the_restrained_ensembles_meet_their_claims(tmp_path, name, seeds):
+    """S5 and S6; the free chains of AUTO-MPG gain nothing reliable, so they are reported and not claimed here.
+
+    On horsepower alone a Langevin bath gains some 0.06, which 8 seeds do not tell from the 0.03 of its claim.
+    """
+    failed = reproduce(name, tmp_path, seeds=seeds)[2]
     assert [claim.name for claim in failed if "free: R²" not in claim.name] == []
 
 

@@ -16,6 +16,7 @@ from torch.nn import functional
 import mdnet as md
 import trajectories
 from integrators import BAOAB, OBABO, VERLET, Brownian, Splitting, outer, scheme
+from mdnet.signals import SoftStop
 from thermostats import Langevin, NoseHooverChain
 
 
@@ -255,3 +256,14 @@ def test_half_step_temperature_is_exact_where_the_step_reads_low(tmp_path):
         z = (means[name].mean() - exact) / (means[name].std(ddof=1) / 512**0.5)
         assert abs(z) < 5, f"{name}: {means[name].mean()} against {exact}, z = {z}"
     assert OBABO.closing_kick == BAOAB.closing_kick == 0.5
+
+
+def test_an_echo_of_a_signal_is_no_second_one(monkeypatch):
+    """A signal that comes twice at once stops softly, once; a later one acts as it did before."""
+    with SoftStop() as stop:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        assert stop.asked
+        monkeypatch.setattr("mdnet.signals._ECHO", 0.0)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)

@@ -239,6 +239,9 @@ def test_all_that_is_wrong_is_told_before_anything_runs(folder):
     nothing = cli("nothing.toml", "--out", "runs/a", "--over", "run.seed=0:20")
     assert nothing.exit_code == 1
     assert nothing.stderr.count("cannot read the run file nothing.toml") == 1
+    file = cli("plain.toml", "--out", "plain.toml", "--over", "run.seed=0:2")
+    assert file.exit_code == 1
+    assert "plain.toml cannot hold a sweep: File exists; choose another folder" in file.stderr
     assert not (folder / "runs").exists()
 
 
@@ -334,6 +337,29 @@ def test_a_signal_stops_softly_and_the_same_call_goes_on(folder, address):
     done = cli(*words, "--over", "run.seed=0:1", "--set", more, "--scheduler", address)
     assert done.exit_code == 0, done.stderr
     assert_same("runs/a/seed=0", alone("whole", *LONG, more))
+
+
+@pytest.mark.slow
+def test_a_signal_while_the_workers_start_stops_softly(folder):
+    """Law: Ctrl-C, which a terminal sends to the workers too, ends them as softly before they are up."""
+    code = "import typer; from mdnet.commands.sweep import sweep; typer.run(sweep)"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, "plain.toml", "--out", "runs/a", "--over", "run.seed=0:2", "--workers", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        below = psutil.Process(running.pid).children
+        while not any("spawn_main" in "".join(child.cmdline()) for child in below()):
+            assert running.poll() is None, running.communicate()
+            time.sleep(0.01)
+        time.sleep(0.2)
+        os.killpg(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=100)
+    finally:
+        running.kill()
+    assert running.returncode == 130, err
+    assert "0 of 2 runs finished, 0 failed; to go on" in out
+    assert "Traceback" not in err
 
 
 def test_a_sweep_without_workers_waits_until_it_is_stopped(folder):

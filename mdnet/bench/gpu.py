@@ -215,14 +215,3 @@ def _rates(calls: Mapping[K, Running], replicas: int, rounds: int) -> dict[K, fl
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-
-
-def text(rows: Sequence[Row]) -> str:
-    """Return rows as lines of text, a heading wherever the table changes."""
-    lines: list[str] = []
-    for before, row in zip([{}, *rows], rows, strict=False):
-        if before.get("table") != row["table"]:
-            lines.append(f"\n{row['table']}")
-        shown = (f"{k} {x:.4g}" if isinstance(x, float) else f"{k} {x}" for k, x in row.items() if k != "table")
-        lines.append("  " + "   ".join(shown))
-    return "\n".join(lines)

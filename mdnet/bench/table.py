@@ -39,6 +39,17 @@ class Table:
                 say(str(note))
 
 
+def grouped(rows: Sequence[Mapping[str, Value]], title: str) -> list[Table]:
+    """Return a table for each value of "table" in the rows, in their order, with all other names as headings."""
+    names = dict.fromkeys(str(row["table"]) for row in rows)
+    tables = []
+    for name in names:
+        own = [{key: value for key, value in row.items() if key != "table"} for row in rows if row["table"] == name]
+        headings = dict.fromkeys(key for row in own for key in row if key != "note")
+        tables.append(Table(name, f"{name}: {title}", {key: key for key in headings}, own))
+    return tables
+
+
 def shown(value: Value) -> str:
     """Return a value as the screen has it: numbers to three digits, 12.3k and 1.23M; nothing as a dash."""
     if value is None:

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 
 import mdnet as md
 from mdnet.bench.cases import CASES, PAIRS, TEMPERATURE
+from mdnet.bench.gpu import gpu_tables, precision_table
 from mdnet.bench.offline import offline_table
 from mdnet.bench.rate import Timing, rate_table
 from mdnet.bench.rivals import peers_table
 from mdnet.bench.scaling import draw, scaling_table
-from mdnet.bench.table import Table, write
+from mdnet.bench.table import Table, grouped, write
 from mdnet.bench.writing import frames_table, throughput_table
 from mdnet.console import errors_told
+from mdnet.distributed.scaling import scaling
 from mdnet.routes.choice import ROUTES, Route
 from mdnet.spelling import unknown
 from mdnet.timing import keep_memory
 
-TABLES = ("rate", "scaling", "peers", "writing", "offline")
+_BIAS = "what forces of fewer digits change; z in standard errors from independent replicas"
+TABLES = ("rate", "scaling", "peers", "ranks", "precision", "gpu", "writing", "offline")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,13 @@ def _made(name: str, plan: _Plan) -> Iterator[Table]:
         yield throughput_table(replicas, 200_000, 8, plan.how.rounds)
     elif name == "offline":
         yield offline_table(plan.how.rounds)
+    elif name == "ranks":
+        rows = [{"table": "ranks"} | asdict(row) for row in scaling(repeats=plan.how.rounds)]
+        yield from grouped(rows, "over the same in one process; traffic in bytes a rank and step")
+    elif name == "precision":
+        yield from grouped(precision_table(torch.device("cuda" if torch.cuda.is_available() else "cpu")), _BIAS)
+    elif name == "gpu":
+        yield from grouped(gpu_tables(plan.how.rounds), "on a GPU")
     else:
         for threads in plan.threads:
             yield from _timed(name, threads, plan)

@@ -28,13 +28,8 @@ def world(data_ranks: int = 1) -> Iterator[World]:
 
     Raises ValueError where data_ranks does not divide the number of ranks.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if data_ranks < 1 or size % data_ranks:
-        raise ValueError(
-            f"--data-ranks {data_ranks} does not divide the {size} process(es) of this run; start a multiple of it by "
-            "torchrun --nproc-per-node"
-        )
     if "WORLD_SIZE" not in os.environ:
+        _check(data_ranks, 1)
         yield ALONE
         return
     with _joined(data_ranks) as ranks, _quiet(silent=not ranks.is_writer):
@@ -55,6 +50,7 @@ def _joined(data_ranks: int) -> Iterator[Any]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
     pulse = Pulse(dist.distributed_c10d._get_default_store(), dist.get_rank(), dist.get_world_size())
     try:
+        _check(data_ranks, dist.get_world_size())
         yield Ranks(data_ranks, pulse)
     except BaseException as error:
         if isinstance(error, SystemExit) or hasattr(error, "exit_code"):
@@ -66,6 +62,14 @@ def _joined(data_ranks: int) -> Iterator[Any]:
         pulse.stop()
     if not before:
         dist.destroy_process_group()
+
+
+def _check(data_ranks: int, size: int) -> None:
+    if data_ranks < 1 or size % data_ranks:
+        raise ValueError(
+            f"--data-ranks {data_ranks} does not divide the {size} process(es) of this run; start a multiple of it by "
+            "torchrun --nproc-per-node"
+        )
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def system_part(whole: ParticleSystem, rows: slice, data: slice) -> ParticleSyst
         whole.network, whole.loss, inputs, targets,
         replicas=rows.stop - rows.start, prior=_prior(whole.prior, rows), scale=whole.scale,
         masses={entry.name: float(whole.masses[entry.offset]) for entry in whole.table.entries},
-        dtype=whole.dtype, device=whole.device, index=index, route=whole.route,
+        dtype=whole.dtype, device=whole.device, index=index, route=whole.route, precision=whole.precision,
     )  # fmt: skip
 
 

@@ -51,15 +51,13 @@ class Ranks(Channel):
     def over(self, system: ParticleSystem) -> World:
         """Return the world with the replicas and the data of a whole system divided among its ranks."""
         rows = system.inputs.shape[0 if system.shares_data else 1]
-        for what, have, wanted in (
-            ("replicas", system.replicas, self.groups),
-            ("rows of data", rows, self.data_ranks),
-        ):
-            if have < wanted:
-                raise ValueError(
-                    f"{have} {what} cannot be divided over {wanted} of the {self.size} ranks; start fewer ranks, or "
-                    "divide the data less or more by --data-ranks"
-                )
+        if system.replicas < self.groups:
+            raise ValueError(
+                f"{system.replicas} replica(s) cannot be divided over {self.size} ranks, {self.data_ranks} of which "
+                "share each part; start fewer ranks, or let more of them share the data (--data-ranks)"
+            )
+        if rows < self.data_ranks:
+            raise ValueError(f"{rows} row(s) of data cannot be divided over --data-ranks {self.data_ranks}; take fewer")
         divided = copy.copy(self)
         divided.replicas, divided.rows = system.replicas, self.rows_of(system.replicas, self.group)
         divided.data = division(rows, self.data_ranks, self.part_of_data)

@@ -49,9 +49,6 @@ class Row:
     traffic: float
 
 
-COLUMNS = ("case", "kind", "ranks", "replicas", "speedup", "efficiency", "bytes a step")
-
-
 def scaling(ranks: Sequence[int] = (1, 2), *, steps: int = 200, repeats: int = 5) -> list[Row]:
     """Return weak and strong scaling over each number of gloo ranks, each rank with one thread.
 
@@ -71,21 +68,6 @@ def scaling(ranks: Sequence[int] = (1, 2), *, steps: int = 200, repeats: int = 5
             raise ChildProcessError(f"the job of {count} ranks failed: {job.stderr.strip()[-2000:]}")
         found += [Row(**json.loads(line)) for line in job.stdout.splitlines() if line.startswith("{")]
     return found
-
-
-def cells(rows: Sequence[Row]) -> list[list[str]]:
-    """Return the table's cells under COLUMNS."""
-    return [
-        [r.case, r.kind, str(r.ranks), str(r.replicas), f"{r.speedup:.2f}", f"{r.efficiency:.2f}", f"{r.traffic:.3g}"]
-        for r in rows
-    ]
-
-
-def text(rows: Sequence[Row]) -> str:
-    """Return the table as plain text."""
-    table = [list(COLUMNS), *cells(rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
-    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in table)
 
 
 def traffic(kind: Kind, dof: int, replicas: int, ranks: int, *, itemsize: int = 4) -> float:

@@ -157,7 +157,7 @@ def particles(problem: Problem, data: Stack, network: nn.Module, *, restraint: f
     """
     return md.ParticleSystem(
         network, loss(problem), data.inputs, data.targets, index=data.index, replicas=len(data.index),
-        prior=md.GaussianPrior(problem.variance, temperature=restraint), route="compiled",
+        prior=md.GaussianPrior(problem.variance, temperature=restraint),
     )  # fmt: skip
 
 
@@ -214,10 +214,7 @@ def early_stopped(problem: Problem, data: Stack, network: nn.Module, *, seed: in
     order = torch.rand(seeds * MEMBERS, rows, generator=torch.Generator().manual_seed(seed)).argsort(-1)
     index = data.index.repeat_interleave(MEMBERS, 0).gather(1, order)
     held, kept = index[:, : round(HELD_OUT * rows)], index[:, round(HELD_OUT * rows) :]
-    system = md.ParticleSystem(
-        network, loss(problem), data.inputs, data.targets, index=kept, replicas=len(kept),
-        route="compiled",
-    )  # fmt: skip
+    system = md.ParticleSystem(network, loss(problem), data.inputs, data.targets, index=kept, replicas=len(kept))
     best = system.positions(seed=seed + 1)
     lowest = torch.full((len(best),), float("inf"))
 

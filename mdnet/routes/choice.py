@@ -61,3 +61,5 @@ def _native(system: ParticleSystem) -> None:
     if compiler() is None:
         raise Unfit("there is no C++ compiler (g++, or what CXX names)")
     chain(system, system.inputs.shape[0 if system.shares_data else 1])
+    if not system.targets.is_floating_point() and bool((system.targets < 0).any()):
+        raise Unfit("there are labels below zero, rows that the loss leaves out")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Protocol
 
 from integrators import Integrator, Phase
 from mdnet.routes.capture import CapturedSteps
 from mdnet.routes.native.expressions import Untraceable
-from mdnet.routes.native.library import compiler
+from mdnet.routes.native.library import NotCompiled, compiler
 from mdnet.routes.native.steps import NativeLoop, NativeParts
 from mdnet.system import ParticleSystem
 
@@ -53,8 +54,18 @@ def stepper(system: ParticleSystem, integrator: Integrator, phase: Phase) -> Ste
     if compiler() is None:
         return PlainSteps(system, integrator, "there is no C++ compiler")
     try:
-        if system.force.native is not None and getattr(integrator, "force", None) is system.force:
-            return NativeLoop(system, integrator, phase, system.force.native)
-        return NativeParts(system, integrator, phase)
+        made = _native(system, integrator, phase)
+        made.compile()
+        return made
+    except NotCompiled as error:
+        warnings.warn(f"native steps could not be compiled and run in plain torch: {error}", stacklevel=3)
+        return PlainSteps(system, integrator, "native steps could not be compiled")
     except Untraceable as reason:
         return PlainSteps(system, integrator, f"no native step: {reason}")
+
+
+def _native(system: ParticleSystem, integrator: Integrator, phase: Phase) -> NativeLoop | NativeParts:
+    """Steps in one loop with the gradient where that is the native one of all data, else around any gradient."""
+    if system.force.native is not None and getattr(integrator, "force", None) is system.force:
+        return NativeLoop(system, integrator, phase, system.force.native)
+    return NativeParts(system, integrator, phase)

@@ -52,7 +52,7 @@ def sweep(
             workers must see `out` under the same path.
 
     Raises:
-        ConfigError: a combination is not valid (all are told at once), or `out` holds another sweep;
+        ConfigError: a combination is not valid (all are told at once), or `out` holds another sweep or is no folder;
         ClusterError: no dask.distributed, or no scheduler at the address; InUse: another sweep is at work in `out`.
     """
     file, out = Path(file), Path(out).absolute()
@@ -60,8 +60,11 @@ def sweep(
     shared = [*overrides, *([] if threads is None else [f"run.threads={threads}"])]
     planned = planning.plan(file, over, shared)
     keys = list(planned[0].values)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "sweep.lock").touch()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "sweep.lock").touch()
+    except OSError as error:
+        raise ConfigError(f"{out} cannot hold a sweep: {error.strerror}; choose another folder (--out)") from error
     with Disk(out / "sweep.lock"):
         record = records.load(out, keys, planning.base(file, keys, shared))
         wanted = _wanted(record, planned)
@@ -158,7 +161,6 @@ class _Crew:
             )
         run = self.record.runs[name]
         self.running.discard(name)
-        self.board.running = len(self.running)
         try:
             result = future.result()
         except KilledWorker:
@@ -176,6 +178,7 @@ class _Crew:
             run.state, run.error = "failed", f"{type(error).__name__}: {error}"
         else:
             self._note(run, result)
+        self.board.update(len(self.running), self._share())
         self.board.ended(run)
 
     def _note(self, run: Run, result: Result) -> None:

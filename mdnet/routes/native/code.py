@@ -109,7 +109,8 @@ class Code:
             if tensor.is_floating_point():
                 raise Untraceable("a bath variable that replicas share changes")
             self._shared[number] = tensor
-        return Array(f"c{number}" if number in self._shared else f"a{number}")
+        name_in_code = f"c{number}" if number in self._shared else f"a{number}"
+        return Array(name_in_code, "all" if name in trace.shared else "own")
 
     def _pointer(self, tensor: Tensor) -> str:
         return f"a{self._number(tensor)}"

@@ -30,10 +30,13 @@ class Missing(Exception):
 
 @dataclass(frozen=True)
 class Array:
-    """What a tensor of the graph is in C++: its name, and whether it holds all replicas or those of the tile."""
+    """What a tensor of the graph is in C++: its name, and its rows.
+
+    "all": any may be read; "own": a replica reads none but its own; "tile": the same, and only the tile's are there.
+    """
 
     name: str
-    rows: Literal["all", "tile"] = "all"
+    rows: Literal["all", "own", "tile"] = "all"
 
 
 class Value(NamedTuple):
@@ -101,6 +104,8 @@ class Expressions:
     def address(self, node: Any, index: Index) -> str:
         """Return the C++ of an array's element."""
         array, shape, terms = self.arrays[node.name], shape_of(node), []
+        if array.rows != "all" and index[0] != ("r", 0):
+            raise Untraceable("a replica that reads another one's numbers")
         for dim, (symbol, offset) in enumerate(index):
             stride = prod(shape[dim + 1 :])
             letter = "t" if symbol == "r" and array.rows == "tile" else symbol
@@ -208,7 +213,10 @@ def _select_scatter(make: Expressions, node: fx.Node, index: Index) -> Value:
 def _slice_scatter(make: Expressions, node: fx.Node, index: Index) -> Value:
     base, source = arguments(node)[:2]
     dim = optional(node, 2, 0) % len(index)
-    start, size = optional(node, 3, 0), shape_of(source)[dim]
+    start, size, length = optional(node, 3, 0), shape_of(source)[dim], shape_of(base)[dim]
+    if optional(node, 5, 1) != 1:
+        raise Untraceable("a store into every so many numbers")
+    start = max(start + length, 0) if start < 0 else start
     symbol, offset = index[dim]
     last = offset + (make.length if symbol else 1)
     if start <= offset and last <= start + size:
@@ -242,6 +250,9 @@ def _view(make: Expressions, node: fx.Node, index: Index) -> Value:
         if inner is None:
             raise Untraceable(f"a view of {shape_of(source)} as {shape}")
         return make(source, inner)
+    begin, step = source.args[0] if len(source.args) > 1 else 0, optional(source, 2, 1)
+    if begin != 0 or step != 1:
+        raise Untraceable("numbers in turn that do not begin at 0 with steps of 1")
     terms = [f"{prod(shape[dim + 1 :])} * ({symbol or 0} + {offset})" for dim, (symbol, offset) in enumerate(index)]
     return Value(f"{TYPES[dtype_of(node)]}({' + '.join(terms)})", dtype_of(node), varies(index))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -45,11 +45,15 @@ class NativeGradient:
 
     def __init__(self, system: ParticleSystem, *, per_replica: bool) -> None:
         self.system, self.per_replica = system, per_replica
-        self._packed: tuple[Tensor, Tensor, Packed] | None = None
+        self._packed: tuple[Tensor, Tensor, tuple[int, int], Packed] | None = None
         self._functions: dict[int, ctypes._NamedFuncPointer] = {}
 
     def __call__(self, q: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and gradient at q on data (n, ...), or with per_replica (replicas, n, ...)."""
+        """Return loss and gradient at q on data (n, ...), or with per_replica (replicas, n, ...).
+
+        Raises ValueError for a q of another type or shape than the system's positions.
+        """
+        self._check(q, inputs)
         packed = self.pack(inputs, targets)
         q = q.contiguous()
         gradient, loss = torch.empty_like(q), torch.empty(len(q), dtype=torch.float64)
@@ -60,11 +64,27 @@ class NativeGradient:
         return loss, gradient
 
     def pack(self, inputs: Tensor, targets: Tensor) -> Packed:
-        """Return the data as the native code wants them; what was packed last is kept."""
-        if self._packed is None or self._packed[0] is not inputs or self._packed[1] is not targets:
+        """Return the data as the native code wants them; what was packed last is kept until it is changed in place."""
+        kept, versions = self._packed, (_version(inputs), _version(targets))
+        if kept is None or kept[0] is not inputs or kept[1] is not targets or kept[2] != versions:
             points = inputs.shape[1 if self.per_replica else 0]
-            self._packed = inputs, targets, Packed(chain(self.system, points), inputs, targets, self.per_replica)
-        return self._packed[2]
+            packed = Packed(chain(self.system, points), inputs, targets, self.per_replica)
+            self._packed = kept = inputs, targets, versions, packed
+        return kept[3]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy takes along: it finds functions and packed data anew."""
+        return {**vars(self), "_packed": None, "_functions": {}}
+
+    def _check(self, q: Tensor, inputs: Tensor) -> None:
+        """Refuse what the native code, which takes addresses, would read beyond or misread."""
+        replicas = len(inputs) if self.per_replica else len(q)
+        wanted = (replicas, self.system.dof)
+        if tuple(q.shape) != wanted or q.dtype != self.system.dtype or q.device.type != "cpu":
+            raise ValueError(
+                f"q is {q.dtype} of shape {tuple(q.shape)} on {q.device}; the native force wants {self.system.dtype} "
+                f"of shape (replicas, dof) = {wanted} on the cpu"
+            )
 
     def _function(self, chain: Chain) -> ctypes._NamedFuncPointer:
         if chain.points not in self._functions:
@@ -94,8 +114,8 @@ class Packed:
         self.chain, outputs = chain, chain.layers[-1].outputs
         rows = 1 if per_replica else 0
         if not targets.is_floating_point():
-            targets = functional.one_hot(targets, outputs)
-        self.data = self._blocks(inputs.flatten(rows + 1))
+            targets = functional.one_hot(targets.long(), outputs)
+        self.data = self._blocks(inputs.flatten(rows + 1).to(chain.dtype))
         self.target = self._blocks(targets.to(chain.dtype))
         weight = torch.full((chain.points, 1), 1 / chain.points, dtype=chain.dtype)
         self.weight = self._blocks(weight)
@@ -105,6 +125,11 @@ class Packed:
         blocks, block = self.chain.blocks, self.chain.block
         padded = functional.pad(rows, (0, 0, 0, blocks * block - rows.shape[-2]))
         return aligned(padded.view(*rows.shape[:-2], blocks, block, rows.shape[-1]).transpose(-1, -2))
+
+
+def _version(data: Tensor) -> int:
+    """How often data were changed in place, as far as torch counts it."""
+    return 0 if data.is_inference() else data._version
 
 
 def aligned(values: Tensor) -> Tensor:

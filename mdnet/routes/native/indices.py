@@ -41,7 +41,7 @@ def through(
         if len(args) > 4 and args[4] != 1:
             return None
         symbol, offset = index[dim]
-        start += source[dim] if start < 0 else 0
+        start = max(start + source[dim], 0) if start < 0 else start
         return (*index[:dim], (symbol, offset + start), *index[dim + 1 :])
     if name in ("permute", "transpose", "t"):
         order = _order(name, args, ndim)

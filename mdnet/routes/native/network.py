@@ -94,19 +94,30 @@ def chain(system: ParticleSystem, points: int) -> Chain:
 
 def _modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The modules of nested Sequentials in the order in which they act, with their names."""
-    if not isinstance(module, nn.Sequential):
+    if type(module).forward is not nn.Sequential.forward:
         yield "", module
         return
-    for name, child in module.named_children():
+    _check_plain(module)
+    for name, child in module._modules.items():  # named_children would leave out what stands there twice
+        assert child is not None
         for below, each in _modules(child):
             yield f"{name}.{below}".rstrip("."), each
+
+
+def _check_plain(module: nn.Module) -> None:
+    """Raise Unfit for a module whose call is not just its class's forward."""
+    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+        raise Unfit(f"{type(module).__name__} has hooks")
+    if "forward" in vars(module):
+        raise Unfit(f"{type(module).__name__} has a forward of its own")
 
 
 def _layers(system: ParticleSystem) -> Iterator[Layer]:
     places = {entry.name: entry.offset for entry in system.table.entries}
     pending: Layer | None = None
     for name, module in _modules(system.network):
-        if isinstance(module, _NOTHING):
+        _check_plain(module)
+        if type(module) in _NOTHING:
             if isinstance(module, nn.Flatten) and (
                 pending is not None or (module.start_dim, module.end_dim) != (1, -1)
             ):
@@ -141,7 +152,7 @@ def _loss(system: ParticleSystem, outputs: int) -> str:
             raise Unfit("the targets of mse_loss are not rows of as many numbers as the outputs")
         return "squared_error"
     if given is functional.cross_entropy:
-        if targets.shape not in ((len(inputs),), (len(inputs), outputs)):
+        if targets.shape != ((len(inputs), outputs) if targets.is_floating_point() else (len(inputs),)):
             raise Unfit("the targets of cross_entropy are neither classes nor probabilities of a row of outputs")
         return "cross_entropy"
     raise Unfit(

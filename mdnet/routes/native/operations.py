@@ -25,6 +25,7 @@ BINARY = {
     "logical_and": "({0} && {1})", "logical_or": "({0} || {1})", "copysign": "std::copysign({0}, {1})",
     "lshift": "shift_left({0}, {1})", "rshift": "({0} >> {1})", "remainder": "({0} - std::floor({0} / {1}) * {1})",
 }  # fmt: skip
+WHOLE = {"bitwise_not": "(!{0})", "remainder": "(({0} % {1} + {1}) % {1})"}  # of truth values, and of whole numbers
 COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 TERNARY = {
     "where": "({0} ? {1} : {2})",
@@ -60,6 +61,10 @@ def expression(name: str, args: tuple[Any, ...], options: dict[str, Any], dtype:
     `common`: the type to which arguments are brought to be compared.
     """
     f = "f" if dtype == torch.float32 else ""
+    if options.get("rounding_mode") is not None:
+        return None
+    if (name, dtype) == ("bitwise_not", torch.bool) or (name == "remainder" and not dtype.is_floating_point):
+        return WHOLE[name].format(*(given(arg, dtype) for arg in args))
     if name in COMPARISONS:
         kind = common(*args[:2])
         return f"({given(args[0], kind)} {COMPARISONS[name]} {given(args[1], kind)})"

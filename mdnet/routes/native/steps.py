@@ -15,8 +15,9 @@ from mdnet.routes.native.code import Code
 from mdnet.routes.native.expressions import Untraceable
 from mdnet.routes.native.gradient import NativeGradient, gradient_source, includes
 from mdnet.routes.native.library import library
+from mdnet.routes.native.network import Chain
 from mdnet.routes.native.operations import TYPES
-from mdnet.routes.native.tracing import parts_of_step, traced
+from mdnet.routes.native.tracing import PHASE, attributes, parts_of_step, traced
 
 if TYPE_CHECKING:
     from mdnet.system import ParticleSystem
@@ -38,26 +39,52 @@ def step_code(system: ParticleSystem, integrator: Integrator, phase: Phase) -> C
         raise Untraceable(f"the force {integrator.force!r} is no mean loss with a prior")
     if getattr(integrator.thermostat, "select", None) is not None:
         raise Untraceable(f"{type(integrator.thermostat).__name__} keeps its variables in an order of its own")
-    parts = [None if part is None else traced(part, phase) for part in parts_of_step(system, integrator)]
+    owners = (integrator,)
+    parts = [None if part is None else traced(part, phase, owners) for part in parts_of_step(system, integrator)]
     return Code(phase, parts, walls=system.walls is not None)
 
 
 class _Blocks:
-    """What both kinds of native steps share: the phase they were made for, and blocks that can be stopped in time."""
+    """What both kinds of native steps share: the phase they were made for, and blocks that can be stopped in time.
 
-    def __init__(self, phase: Phase, code: Code) -> None:
-        self.phase, self.tensors, self.block = phase, tuple(code.tensors), 1
+    Tensors may change in place; where one, or any attribute that a step reads, was replaced, the step is traced anew.
+    """
+
+    def __init__(self, system: ParticleSystem, integrator: Integrator, phase: Phase) -> None:
+        self.system, self.integrator, self.phase, self.block = system, integrator, phase, 1
+        self._bind()
+
+    def _bind(self) -> None:
+        code = step_code(self.system, self.integrator, self.phase)
+        self.tensors, self._bound = tuple(code.tensors), self._read()
+        self._write(code)
+
+    def _read(self) -> list[Any]:
+        """All that a traced step may have read."""
+        moved = [getattr(self.phase, name) for name in PHASE]
+        held = [value for _, _, value in attributes([self.system, self.integrator])]
+        return [*moved, *self.phase.bath, *held]
 
     def advance(self, phase: Phase, steps: int) -> None:
         """Advance phase by `steps` steps, in place; raises ValueError for another phase than its own."""
         if phase is not self.phase:
             raise ValueError("native steps move the phase they were made for; make others by stepper(...)")
+        now = self._read()
+        if len(now) != len(self._bound) or any(a is not b for a, b in zip(now, self._bound, strict=True)):
+            self._bind()
         addresses = (ctypes.c_void_p * len(self.tensors))(*(tensor.data_ptr() for tensor in self.tensors))
         began = time.perf_counter()
         self._advance(addresses, steps)
         self.block = max(1, int(_SECONDS * steps / (time.perf_counter() - began)))
 
     def _advance(self, addresses: ctypes.Array[ctypes.c_void_p], steps: int) -> None:
+        raise NotImplementedError
+
+    def _write(self, code: Code) -> None:
+        raise NotImplementedError
+
+    def compile(self) -> None:
+        """Make the library now and not at the first step; raises NotCompiled where that fails."""
         raise NotImplementedError
 
 
@@ -70,20 +97,28 @@ class NativeLoop(_Blocks):
     """
 
     def __init__(self, system: ParticleSystem, integrator: Integrator, phase: Phase, gradient: NativeGradient) -> None:
-        if getattr(integrator, "force", None) is not system.force:
+        self.gradient = gradient
+        super().__init__(system, integrator, phase)
+
+    def _write(self, code: Code) -> None:
+        if getattr(self.integrator, "force", None) is not self.system.force:
             raise Untraceable("the force is not the one of all data")
-        code = step_code(system, integrator, phase)
-        super().__init__(phase, code)
-        self.system, self.gradient, self._code = system, gradient, code.loop()
-        self._function: Function | None = None
+        self._code, self._functions = code.loop(), dict[int, Function]()
+
+    def compile(self) -> None:
+        self._function(self.gradient.pack(self.system.inputs, self.system.targets).chain)
+
+    def _function(self, chain: Chain) -> Function:
+        """The function for a chain, which differs by the number of points."""
+        if chain.points not in self._functions:
+            function = library(gradient_source(chain) + self._code).advance
+            function.argtypes, function.restype = [ctypes.c_void_p] * 4 + [ctypes.c_long] * 4, None
+            self._functions[chain.points] = function
+        return self._functions[chain.points]
 
     def _advance(self, addresses: ctypes.Array[ctypes.c_void_p], steps: int) -> None:
         packed = self.gradient.pack(self.system.inputs, self.system.targets)
-        if self._function is None:
-            function = library(gradient_source(packed.chain) + self._code).advance
-            function.argtypes, function.restype = [ctypes.c_void_p] * 4 + [ctypes.c_long] * 4, None
-            self._function = function
-        self._function(
+        self._function(packed.chain)(
             addresses, packed.data.data_ptr(), packed.target.data_ptr(), packed.weight.data_ptr(),
             int(self.gradient.per_replica), len(self.phase.q), steps, torch.get_num_threads(),
         )  # fmt: skip
@@ -100,12 +135,16 @@ class NativeParts(_Blocks):
     """
 
     def __init__(self, system: ParticleSystem, integrator: Integrator, phase: Phase) -> None:
-        code = step_code(system, integrator, phase)
-        super().__init__(phase, code)
-        self.system, self.force = system, integrator.force  # type: ignore[attr-defined]
+        super().__init__(system, integrator, phase)
+
+    def _write(self, code: Code) -> None:
+        self.force = self.integrator.force  # type: ignore[attr-defined]
         self._code, self._parts = code.functions(), [part is not None for part in code.parts]
         self._functions: list[Function | None] = []
-        self._image = torch.empty_like(phase.q) if system.walls is not None else phase.q
+        self._image = torch.empty_like(self.phase.q) if self.system.walls is not None else self.phase.q
+
+    def compile(self) -> None:
+        self._compiled()
 
     def _advance(self, addresses: ctypes.Array[ctypes.c_void_p], steps: int) -> None:
         functions = self._functions or self._compiled()
@@ -123,6 +162,7 @@ class NativeParts(_Blocks):
         return loss.double().contiguous(), slope.contiguous()
 
     def _compiled(self) -> list[Function | None]:
+        self._functions = []
         made = library(includes(TYPES[self.phase.q.dtype]) + self._code)
         for number, is_native in enumerate(self._parts):
             function = getattr(made, f"part{number}") if is_native else None

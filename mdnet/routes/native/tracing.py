@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx
@@ -33,7 +34,7 @@ class Trace:
     graph: fx.Graph
     tensors: dict[str, Tensor]
     held: dict[str, str]  # what the loop over steps holds: loss, slope, image
-    shared: frozenset[str]  # variables of the bath that belong to no single replica
+    shared: frozenset[str]  # what belongs to no single replica: masses, constants, some variables of the bath
 
 
 def parts_of_step(system: ParticleSystem, integrator: Splitting) -> Iterator[Change | None]:
@@ -66,10 +67,10 @@ def _segment(system: ParticleSystem, integrator: Splitting, steps: Steps, *, for
     return act
 
 
-def traced(change: Change, phase: Phase) -> Trace:
-    """Return the graph of a change of a phase like this one, which stays as it is.
+def traced(change: Change, phase: Phase, owners: Sequence[object] = ()) -> Trace:
+    """Return the graph of a change of a phase like this one, which stays as it is; so do `owners` of attributes.
 
-    Raises Untraceable where it depends on numbers as Python sees them, or keeps numbers that replicas share.
+    Raises Untraceable where it depends on numbers as Python sees them, or changes an attribute of an owner.
     """
     tensors = {name: getattr(phase, name) for name in PHASE}
     tensors |= {f"bath{k}": variable for k, variable in enumerate(phase.bath)}
@@ -90,17 +91,59 @@ def traced(change: Change, phase: Phase) -> Trace:
         for name, tensor in (tensors | given).items()
     ]
     try:
-        with noise.counted(), torch.no_grad(), warnings.catch_warnings():
+        with _left_alone(owners), noise.counted(), torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             module = make_fx(functionalize(function, remove="mutations_and_views"))(*copies)
     except (RuntimeError, NotImplementedError, TypeError) as error:
         raise Untraceable(str(error).splitlines()[0]) from error
+    for node in module.graph.nodes:
+        if node.op == "call_function" and _mutates(node.target):
+            raise Untraceable(f"{node.target} on what is neither the phase nor the bath")
     module.graph.eliminate_dead_code()
     places = dict(zip((n.name for n in module.graph.nodes if n.op == "placeholder"), names, strict=True))
     found = {name: tensors[place] for name, place in places.items() if place in tensors}
     found |= {n.name: getattr(module, str(n.target)) for n in module.graph.nodes if n.op == "get_attr"}
     held = {name: place for name, place in places.items() if place in given}
-    return Trace(module.graph, found, held, frozenset(name for name, place in places.items() if place in shared))
+    by_row = {name for name, place in places.items() if place not in shared and place != "m"}
+    return Trace(module.graph, found, held, frozenset(found.keys() - by_row))
+
+
+def attributes(owners: Sequence[object]) -> Iterator[tuple[object, str, Any]]:
+    """Yield owner, name and value of the attributes of these and of the heat baths that they hold."""
+    for owner in owners:
+        for name, value in vars(owner).items() if hasattr(owner, "__dict__") else ():
+            yield owner, name, value
+            yield from attributes([x for x in (value if isinstance(value, tuple) else (value,)) if hasattr(x, "bath")])
+
+
+@contextmanager
+def _left_alone(owners: Sequence[object]) -> Iterator[None]:
+    """Put back attributes that are replaced or changed inside, and raise Untraceable; random numbers are put back."""
+    before = [(*each, each[2].clone() if isinstance(each[2], Tensor) else None) for each in attributes(owners)]
+    versions = [value._version if isinstance(value, Tensor) else 0 for _, _, value, _ in before]
+    changed: list[str] = []
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        known = {(id(owner), name) for owner, name, *_ in before}
+        for owner, name, _ in [x for x in attributes(owners) if (id(x[0]), x[1]) not in known]:
+            object.__delattr__(owner, name)
+            changed.append(name)
+        for (owner, name, value, saved), version in zip(before, versions, strict=True):
+            if vars(owner).get(name) is not value:
+                object.__setattr__(owner, name, value)
+                changed.append(name)
+            if saved is not None and value._version != version:
+                value.copy_(saved)
+                changed.append(name)
+    if changed:
+        raise Untraceable(f"a step changes the attribute {changed[0]!r}, which is not in the bath")
+
+
+def _mutates(target: Any) -> bool:
+    """Whether an operation changes its arguments, other than the stores at the end."""
+    return hasattr(target, "_schema") and target._schema.is_mutable and not str(target).startswith("aten.copy_.")
 
 
 def _several(rows: Tensor) -> Tensor:
