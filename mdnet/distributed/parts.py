@@ -39,12 +39,14 @@ def system_part(whole: ParticleSystem, rows: slice, data: slice) -> ParticleSyst
         inputs, targets = whole.inputs[rows, data], whole.targets[rows, data]
         index = torch.arange(inputs.shape[0] * inputs.shape[1]).view(inputs.shape[:2])
         inputs, targets = inputs.flatten(0, 1), targets.flatten(0, 1)
-    return ParticleSystem(
+    part = ParticleSystem(
         whole.network, whole.loss, inputs, targets,
         replicas=rows.stop - rows.start, prior=_prior(whole.prior, rows), scale=whole.scale,
         masses={entry.name: float(whole.masses[entry.offset]) for entry in whole.table.entries},
         dtype=whole.dtype, device=whole.device, index=index, route=whole.route, precision=whole.precision,
     )  # fmt: skip
+    part.why = whole.why  # the route was chosen for the whole
+    return part
 
 
 def method_part(integrator: Integrator, whole: ParticleSystem, own: ParticleSystem, rows: slice) -> Integrator:
