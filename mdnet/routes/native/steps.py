@@ -134,9 +134,6 @@ class NativeParts(_Blocks):
     `phase` as in NativeLoop. Raises Untraceable as step_code.
     """
 
-    def __init__(self, system: ParticleSystem, integrator: Integrator, phase: Phase) -> None:
-        super().__init__(system, integrator, phase)
-
     def _write(self, code: Code) -> None:
         self.force = self.integrator.force  # type: ignore[attr-defined]
         self._code, self._parts = code.functions(), [part is not None for part in code.parts]
