@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 .PHONY: demo test check format lint types clean
 
 demo: .venv/.installed
-	$(BIN)/mdnet reproduce simmering --problem auto-mpg --problem digits --out runs/demo --force
+	$(BIN)/mdnet reproduce simmering --problem auto-mpg --problem digits --out runs/demo --brief --force
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest -n 2 --dist worksteal

@@ -192,6 +192,19 @@ def test_results_come_first_and_verdicts_are_worded(tmp_path, few_figures):
     assert "No trajectory:" in page  # a folder with results alone is shown as far as it goes
 
 
+def test_studies_follow_the_checks_with_their_pictures(tmp_path):
+    """A folder that is about runs below it needs no trajectory; each study has a table, pictures and an entry above."""
+    study = {"title": "How hot?", "columns": ["T"], "rows": [["0.5"]], "caption": "three seeds"}
+    study["figures"] = [{"title": "Window", "file": name, "caption": "bars: 1 se"} for name in ("a.svg", "b.svg")]
+    (tmp_path / "a.svg").write_text('<svg width="1" height="1"></svg>')
+    (tmp_path / "results.json").write_text(json.dumps({"title": "All", "studies": [study], "runs": ["free"]}))
+    page = report.write([tmp_path], tmp_path).read_text(encoding="utf-8")
+    assert page.count("How hot?") == 2
+    assert page.index("three seeds") < page.index("bars: 1 se")
+    assert "b.svg cannot be read" in page
+    assert "No trajectory" not in page
+
+
 def test_nothing_to_report_is_an_error(tmp_path):
     with pytest.raises(trajectories.NotATrajectory, match="no such file"):
         report.write([tmp_path], tmp_path / "r.html")

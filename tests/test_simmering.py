@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +12,11 @@ import torch
 
 import mdnet as md
 import trajectories
-from mdnet.experiments import simmering
+from mdnet.data import Stack
+from mdnet.experiments import reproduction, simmering
+from mdnet.experiments.problems import PROBLEMS, prepare, published
 from mdnet.experiments.results import Comparison
+from mdnet.experiments.selection import select
 
 
 @pytest.fixture(autouse=True)
@@ -20,19 +25,20 @@ def _as_users_run_it(monkeypatch):
 
 
 def reproduce(name, folder, **options):
-    runs, comparison, claims = simmering.reproduce(name, folder, progress=False, **options)
-    failed = [claim for claim in claims if not claim.holds]
-    return runs, comparison, failed
+    done = reproduction.reproduce(name, folder, brief=True, progress=False, **options)
+    return done, [check for check in done.checks if not check.holds]
 
 
 def test_the_noisy_sine_meets_every_claim(tmp_path):
     """S1 to S3: T follows the staircase, the error falls with and without restraint, members are worse alone."""
-    runs, comparison, failed = reproduce("sine", tmp_path)
+    done, failed = reproduce("sine", tmp_path)
     assert not failed
-    assert [run.name for run in runs] == ["sine-restrained", "sine-free"]
-    results = json.loads((runs[0] / "results.json").read_text())
-    assert len(results["rows"]) == len(comparison.scores) == 5
-    with trajectories.open(runs[1]) as run:
+    assert [run.relative_to(tmp_path) for run in done.runs] == [Path("sine/restrained"), Path("sine/free")]
+    results = json.loads((done.folder / "results.json").read_text())
+    assert len(results["rows"]) == len(done.comparison.scores) == 5
+    assert results["runs"] == ["restrained", "free"]
+    assert (done.folder / "report.html").is_file()
+    with trajectories.open(done.runs[1]) as run:
         values = np.asarray(run.observables["set_temperature"].values)[:, 0]
         steps = np.asarray(run.observables["set_temperature"].steps)
         last = run.observables["test/prediction"].values[-1]
@@ -45,7 +51,7 @@ def test_the_noisy_sine_meets_every_claim(tmp_path):
 
 @pytest.mark.slow
 def test_iris_meets_every_claim(tmp_path):
-    assert not reproduce("iris", tmp_path)[2]
+    assert not reproduce("iris", tmp_path)[1]
 
 
 @pytest.mark.slow
@@ -55,7 +61,7 @@ def test_the_restrained_ensembles_meet_their_claims(tmp_path, name, seeds):
 
     On horsepower alone a Langevin bath gains some 0.06, which 8 seeds do not tell from the 0.03 of its claim.
     """
-    failed = reproduce(name, tmp_path, seeds=seeds)[2]
+    failed = reproduce(name, tmp_path, seeds=seeds)[1]
     assert [claim.name for claim in failed if "free: R²" not in claim.name] == []
 
 
@@ -63,29 +69,102 @@ def test_the_restrained_ensembles_meet_their_claims(tmp_path, name, seeds):
 @pytest.mark.parametrize("seed", [100, 200, 300])
 def test_the_noisy_sine_does_not_depend_on_the_seed(tmp_path, seed):
     """Eight seeds are too few for one claim: that the mean member is worse than Adam, by a tenth or so."""
-    failed = reproduce("sine", tmp_path, seed=seed)[2]
+    failed = reproduce("sine", tmp_path, seed=seed)[1]
     assert [claim.name for claim in failed if "individually" not in claim.name] == []
 
 
 @pytest.mark.slow
 def test_members_are_worse_alone_and_better_together(tmp_path):
     """S3 with seeds enough: the median ratio of the mean member's error to Adam's scatters by 0.05 then."""
-    assert not reproduce("sine", tmp_path, seed=400, seeds=32)[2]
+    assert not reproduce("sine", tmp_path, seed=400, seeds=32)[1]
+
+
+def small(name, folder, **options):
+    """A task of few steps, and a place for its runs."""
+    task = prepare(name, seeds=2, seed=0)
+    few = dataclasses.replace(task.problem, adam_steps=60, stages=2, stage_steps=20, sample_steps=40, **options)
+    return dataclasses.replace(task, problem=few), folder / "run"
+
+
+def test_ab_initio_spends_on_dynamics_what_adam_would_have_cost(tmp_path):
+    """S7: the target holds from the first step, and samples count after as many steps as a retrofit's start costs."""
+    task, folder = small("sine", tmp_path)
+    run = simmering.Ensemble("hot", simmering.chain(0.01), 0.01)
+    said = simmering.simmer(task, run, folder, start=simmering.starts(task), mode="ab-initio", copies=2, progress=False)
+    assert said.shape == (2, 2, 2, 201, 1)
+    with trajectories.open(folder) as file:
+        assert set(np.asarray(file.observables["set_temperature"].values).ravel()) == {0.01}
+        assert file.observables["test/prediction"].steps[-1] == task.problem.budget == 140
+        np.testing.assert_array_equal(said[-1, 1, 0], file.observables["test/prediction"].values[-1][1])
+
+
+@pytest.mark.parametrize("heating", simmering.HEATINGS)
+def test_every_heating_ends_at_the_target_of_each_replica(tmp_path, heating):
+    """Law: T rises, reaches the target by the last stage, and holds it while sampling; it may differ by replica."""
+    task, folder = small("sine", tmp_path)
+    target = torch.tensor([[0.01], [0.02]], dtype=torch.float64)
+    run = simmering.Ensemble("ladder", simmering.chain(target), target)
+    simmering.simmer(task, run, folder, start=simmering.starts(task), heating=heating, progress=False)
+    with trajectories.open(folder) as file:
+        steps = np.asarray(file.observables["set_temperature"].steps)
+        values = np.asarray(file.observables["set_temperature"].values)
+    assert (np.diff(values[1:], axis=0) >= 0).all()
+    np.testing.assert_allclose(values[steps > 40], np.tile([0.01, 0.02], ((steps > 40).sum(), 1)))
+
+
+def test_the_published_schedule_rises_to_a_twentieth_by_hundredths():
+    """T = 0.01, 0.02, ... 0.05, a thousand steps each, dt = 0.002."""
+    preset = published(PROBLEMS["sine"])
+    rise = simmering.HEATINGS["staircase"](preset.temperature, preset.stages, preset.stage_steps)
+    np.testing.assert_allclose(
+        [rise(step) for step in (0, 999, 1000, 3500, 4000, 9000)], [0.01, 0.01, 0.02, 0.04, 0.05, 0.05]
+    )
+    assert preset.dt == 0.002
+    assert preset.heating == 5000
+
+
+def test_settings_are_chosen_without_a_look_at_the_test_rows():
+    """Law: the choice is the value of least loss on held-out training rows, by seed, whatever the test targets are."""
+    task = prepare("sine", seeds=3, seed=0)
+    blind = dataclasses.replace(task, data=Stack(task.data.train, (task.data.test[0], task.data.test[1] * np.nan)))
+
+    def shifted(task, values):
+        """Predicts the truth plus a value: the least value is best."""
+        x = task.data.test[0].numpy()
+        return np.stack([(np.sin(2 * np.pi * x) + value)[None] for value in values])
+
+    for each in (task, blind):
+        choice = select(each, shifted, [2.0, 0.0, 1.0])
+        assert choice.chosen.tolist() == [1, 1, 1]
+        np.testing.assert_allclose(choice.best, shifted(each, [0.0])[0])
+    assert "0 (3)" in choice.note
+    with pytest.raises(ValueError, match="one or more"):
+        select(task, shifted, [])
+
+
+def test_held_out_rows_are_training_rows_and_are_not_trained_on():
+    task = prepare("iris", seeds=3, seed=0)
+    part = task.held_out()
+    for s in range(3):
+        rows = {tuple(x) for x in task.data.train[0][s].tolist()}
+        assert {tuple(x) for x in torch.cat([part.data.train[0][s], part.data.test[0][s]]).tolist()} == rows
+    assert part.data.train[0].shape == (3, 45, 4)
+    assert part.data.test[0].shape == (3, 15, 4)
 
 
 def test_unknown_problems_and_existing_runs_are_told_before_any_work(tmp_path):
-    with pytest.raises(ValueError, match="there are sine, iris"):
-        simmering.reproduce("sin", tmp_path)
-    (tmp_path / "sine-free").mkdir()
-    (tmp_path / "sine-free" / "trajectory.h5").touch()
+    with pytest.raises(ValueError, match="did you mean 'sine'"):
+        reproduction.reproduce("sin", tmp_path)
+    with pytest.raises(ValueError, match="unknown heating 'stairs'; did you mean 'staircase'"):
+        reproduction.reproduce("sine", tmp_path, heating="stairs")
+    (tmp_path / "sine" / "free").mkdir(parents=True)
+    (tmp_path / "sine" / "free" / "trajectory.h5").touch()
     with pytest.raises(md.OutputExistsError, match="overwrite"):
-        simmering.reproduce("sine", tmp_path)
+        reproduction.reproduce("sine", tmp_path)
 
 
 def test_seeds_are_independent_repetitions():
-    problem = simmering.PROBLEMS["iris"]
-    data = simmering.prepare(problem, seeds=3, seed=0)
-    again = simmering.prepare(problem, seeds=1, seed=2)
+    data, again = prepare("iris", seeds=3, seed=0).data, prepare("iris", seeds=1, seed=2).data
     assert torch.equal(data.train[0][2], again.train[0][0])
     assert torch.equal(data.train[1][2], again.train[1][0])
     assert not torch.equal(data.train[0][0], data.train[0][1])

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from mdnet.comparison.compare import Comparison
 from mdnet.comparison.measures import Row
-from trajectories.report.drawing import BLUE, FAINT, GREEN, INK, PURPLE, STYLE, VERMILLION
+from mdnet.figures import LINES, logarithmic
+from trajectories.report.drawing import BLUE, FAINT, STYLE, VERMILLION
 
 _PANELS = (
     ("kinetic_width", "sd(K) / canonical", 1.0),
@@ -20,7 +19,6 @@ _PANELS = (
     ("configurational_temperature", "configurational T / T", 1.0),
     ("effective", "effective samples of U\nper 1000 forces", None),
 )
-_LINES = ((BLUE, "o", "-"), (VERMILLION, "s", "--"), (GREEN, "^", "-."), (PURPLE, "D", ":"), (INK, "v", "-"))
 
 
 def overview(result: Comparison) -> Figure:
@@ -33,7 +31,7 @@ def overview(result: Comparison) -> Figure:
             axes.set_xlabel(label)
         panels[0].set_yticks(range(len(result.rows)), [f"{row.scheme} + {row.bath}" for row in result.rows])
         panels[0].invert_yaxis()
-        _logarithmic(panels[-1].xaxis, panels[-1].set_xscale)
+        logarithmic(panels[-1].xaxis, panels[-1].set_xscale)
         figure.legend(*_key(panels[0]), loc="outside upper left", ncols=2)
     return figure
 
@@ -44,7 +42,7 @@ def bias(result: Comparison) -> Figure:
         figure = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = figure.subplots()
         for i, step in enumerate(result.steps):
-            colour, marker, line = _LINES[i % len(_LINES)]
+            colour, marker, line = LINES[i % len(LINES)]
             points = [
                 (dt, abs(b.value), b.error) for dt, b in zip(step.dt, step.bias, strict=True) if isfinite(b.value)
             ]
@@ -52,24 +50,16 @@ def bias(result: Comparison) -> Figure:
                 dt, size, error = zip(*points, strict=True)
                 axes.errorbar(
                     dt, size, error, color=colour, marker=marker, linestyle=line, label=step.scheme, capsize=2,
-                    markerfacecolor="none" if i >= len(_LINES) else colour,
+                    markerfacecolor="none" if i >= len(LINES) else colour,
                 )  # fmt: skip
             if isfinite(step.largest):
                 axes.axvline(step.largest, color=colour, linestyle=line, linewidth=0.8, alpha=0.6)
-        _logarithmic(axes.xaxis, axes.set_xscale)
-        _logarithmic(axes.yaxis, axes.set_yscale)
+        logarithmic(axes.xaxis, axes.set_xscale)
+        logarithmic(axes.yaxis, axes.set_yscale)
         axes.set_xlabel("dt of one force evaluation (vertical lines: largest stable)")
         axes.set_ylabel("|⟨U⟩ − reference| / (N_f T / 2)")
         figure.legend(loc="outside upper left", ncols=3)
     return figure
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a figure as the file that its name's ending says, and return the path."""
-    with mpl.rc_context(STYLE | {"svg.hashsalt": path.stem}):
-        vector = path.suffix == ".svg"  # for a page, which has a ground of its own
-        figure.savefig(path, metadata={"Date": None} if vector else None, dpi=130, transparent=vector)
-    return path
 
 
 def _panel(axes: Any, rows: list[Row], name: str, target: float | None) -> None:
@@ -88,14 +78,6 @@ def _panel(axes: Any, rows: list[Row], name: str, target: float | None) -> None:
                 numbers, places, xerr=errors, color=colour, marker=marker, linestyle="none", label=label, capsize=2,
                 markerfacecolor=colour if canonical else "none", markersize=5,
             )  # fmt: skip
-
-
-def _logarithmic(axis: Any, scale: Any) -> None:
-    """A logarithmic axis with plain numbers at 1, 2 and 5."""
-    scale("log")
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
-    axis.set_major_formatter("{x:g}")
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _key(axes: Any) -> tuple[list[Any], list[str]]:

@@ -13,6 +13,7 @@ import trajectories
 from mdnet.comparison import figures
 from mdnet.comparison.compare import Comparison, Step
 from mdnet.comparison.measures import Row
+from mdnet.figures import save
 from trajectories.statistics import Estimate
 
 COLUMNS = (
@@ -41,8 +42,8 @@ def write(result: Comparison, folder: Path) -> Path:
         ("bias", "Bias of <U> against the step", figures.bias),
     ):
         figure = draw(result)
-        figures.save(figure, folder / f"{name}.png")
-        figures.save(figure, folder / f"{name}.svg")
+        save(figure, folder / f"{name}.png")
+        save(figure, folder / f"{name}.svg")
         pictures.append({"title": title, "file": f"{name}.svg", "caption": _CAPTIONS[name]})
     steps = [", ".join(row) for row in step_rows(result)]
     shown = {

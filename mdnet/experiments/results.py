@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from mdnet import figures
 from trajectories import ensemble
 
 Array = NDArray[Any]
@@ -40,6 +42,10 @@ class Scores:
     members: Array | None = None
     nll: Array | None = None
     soft: Array | None = None  # accuracy of the mean softmax, beside that of the vote
+
+    def entry(self) -> dict[str, list[float]]:
+        """Return what is known as JSON holds it."""
+        return {name: list(map(float, values)) for name, values in vars(self).items() if values is not None}
 
 
 @dataclass
@@ -103,33 +109,88 @@ class Comparison:
         first = next(iter(self.scores))
         table = []
         for method, scores in self.scores.items():
-            row = [method, _mean(scores.ensemble), _mean(scores.members)]
+            row = [method, mean_of(scores.ensemble), mean_of(scores.members)]
             if self.metric == "accuracy":
-                row += [_mean(scores.soft), _mean(scores.nll)]
+                row += [mean_of(scores.soft), mean_of(scores.nll)]
             wins = "" if method == first else f"{self.better(method, first).sum()}/{len(scores.ensemble)}"
             table.append([*row, wins])
         return table
 
 
-def write(path: Path, title: str, comparison: Comparison, checks: Sequence[Check], notes: Sequence[str]) -> None:
-    """Write the table, the checks and the notes as JSON, with the scores of every seed."""
-    scores = {
-        method: {name: list(map(float, values)) for name, values in vars(one).items() if values is not None}
-        for method, one in comparison.scores.items()
-    }
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A picture of a result: its title, the figure, and a caption that says what is drawn and what the bars are."""
+
+    title: str
+    figure: Figure
+    caption: str
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A question asked beside the main table, with its answer: a table, pictures, and claims that can fail.
+
+    `name` is that of its files; `caption` tells how the table was made and what it says, `numbers` what JSON keeps.
+    """
+
+    name: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str
+    checks: Sequence[Check] = ()
+    plots: Sequence[Plot] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the pictures into a folder, and return the study as JSON holds it and the report reads it."""
+        pictures = []
+        for place, plot in enumerate(self.plots):
+            file = f"{self.name}-{place + 1}.svg"
+            figures.save(plot.figure, folder / file)
+            pictures.append({"title": plot.title, "file": file, "caption": plot.caption})
+        return {
+            "name": self.name,
+            "title": self.title,
+            "columns": list(self.columns),
+            "rows": [list(row) for row in self.rows],
+            "caption": self.caption,
+            "figures": pictures,
+            "numbers": dict(self.numbers),
+        }
+
+
+def write(
+    folder: Path,
+    title: str,
+    comparison: Comparison,
+    checks: Sequence[Check],
+    notes: Sequence[str],
+    studies: Sequence[Study] = (),
+    runs: Sequence[Path] = (),
+) -> Path:
+    """Write results.json (tables, checks, notes, the scores of every seed) and the pictures; return its path.
+
+    `runs`: the folders of the trajectories that it is about, below `folder`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     content = {
         "title": title,
         "columns": comparison.columns,
         "rows": comparison.rows,
-        "checks": [check.entry() for check in checks],
+        "checks": [check.entry() for check in [*checks, *(c for study in studies for c in study.checks)]],
         "notes": list(notes),
-        "scores": scores,
+        "scores": {method: one.entry() for method, one in comparison.scores.items()},
+        "runs": [str(run.relative_to(folder)) for run in runs],
+        "studies": [study.write(folder) for study in studies],
     }
+    path = folder / "results.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+    return path
 
 
-def _mean(values: Array | None) -> str:
-    """Mean and standard error over seeds."""
+def mean_of(values: Array | None) -> str:
+    """Tell the mean and standard error over seeds of values (seeds,)."""
     if values is None:
         return "–"
     error = values.std(ddof=1) / math.sqrt(len(values)) if len(values) > 1 else float("nan")

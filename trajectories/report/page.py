@@ -27,7 +27,8 @@ def write(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str]) -
     Args:
         runs: run folders or .h5 files. A folder's ``results.json`` is shown first: {"title": text, "columns": [text],
             "rows": [[...]], "checks": [{"name", "expectation", "measured", "verdict"}], "notes": [text],
-            "figures": [{"title", "file": an .svg in the folder, "caption"}]}; all optional.
+            "figures": [{"title", "file": an .svg in the folder, "caption"}], "studies": [{"title", "columns", "rows",
+            "caption", "figures"}], "runs": [the folders that it is about]}; all optional.
         out: the .html file, or a folder in which ``report.html`` is written.
 
     A figure whose data were not recorded is left out, and the reason told in a list at the end of the run. Images are
@@ -63,7 +64,7 @@ def _section(path: Path) -> dict[str, Any]:
     folder = path if path.is_dir() else path.parent
     results = _results(folder)
     shown: dict[str, Any] = {"name": folder.resolve().name, "results": results, "problem": None}
-    shown |= {"sections": [], "missing": [], "drawn_before": []}
+    shown |= {"sections": [], "missing": [], "drawn_before": [], "studies": []}
     try:
         with Trajectory(path) as run:
             shown["name"] = name_of(run)
@@ -78,24 +79,32 @@ def _section(path: Path) -> dict[str, Any]:
     except NotATrajectory as error:
         if not results:
             raise
-        shown["problem"] = None if results["figures"] else str(error)
+        shown["problem"] = None if results["figures"] or results["runs"] else str(error)
     shown["sections"] = [(section, items) for section, items in shown["sections"] if items]
-    for figure in results.get("figures", []):
-        item = _drawn_before(folder, figure)
-        shown["missing" if "missing" in item else "drawn_before"].append(item)
+    shown["drawn_before"] = _drawn_before(folder, results.get("figures", []), shown["missing"])
+    for study in results.get("studies", []):
+        table = {"title": "", "table": Table(study["columns"], study["rows"], ""), "caption": study["caption"]}
+        pictures = _drawn_before(folder, study.get("figures", []), shown["missing"])
+        shown["studies"].append((study["title"], [table, *pictures]))
     return shown
 
 
-def _drawn_before(folder: Path, figure: dict[str, str]) -> dict[str, Any]:
-    """A picture that lies in the folder as SVG."""
+def _drawn_before(
+    folder: Path, figures: Sequence[dict[str, str]], missing: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Pictures that lie in the folder as SVG; those that cannot be read join what is missing."""
     from markupsafe import Markup
 
-    path = folder / figure["file"]
-    try:
-        svg = for_page(path.read_text(encoding="utf-8"), path.stem)
-    except (OSError, ValueError) as error:
-        return {"title": figure["title"], "missing": f"{path} cannot be read: {error}"}
-    return {"title": figure["title"], "svg": Markup(svg), "caption": figure.get("caption", ""), "wide": True}
+    found: list[dict[str, Any]] = []
+    for figure in figures:
+        path = folder / figure["file"]
+        try:
+            svg = Markup(for_page(path.read_text(encoding="utf-8"), path.stem))
+        except (OSError, ValueError) as error:
+            missing.append({"title": figure["title"], "missing": f"{path} cannot be read: {error}"})
+            continue
+        found.append({"title": figure["title"], "svg": svg, "caption": figure.get("caption", ""), "wide": True})
+    return found
 
 
 def _item(title: str, draw: Callable[..., Picture | Table], subject: Any) -> dict[str, Any]:
@@ -142,7 +151,16 @@ def _results(folder: Path) -> dict[str, Any]:
         raise TrajectoryError(f"{path} is not valid JSON: {error}; mend or remove it") from error
     if not isinstance(found, dict):
         raise TrajectoryError(f"{path} must hold an object with title, columns, rows, checks, notes")
-    return {"title": "Results", "columns": [], "rows": [], "checks": [], "notes": [], "figures": []} | found
+    return {
+        "title": "Results",
+        "columns": [],
+        "rows": [],
+        "checks": [],
+        "notes": [],
+        "figures": [],
+        "studies": [],
+        "runs": [],
+    } | found
 
 
 def _cell(value: Any) -> str:
