@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import mdnet as md
 import trajectories
 from mdnet.data import Stack
 from mdnet.experiments import reproduction, simmering
+from mdnet.experiments.commands import app
 from mdnet.experiments.problems import PROBLEMS, prepare, published
 from mdnet.experiments.results import Comparison
 from mdnet.experiments.selection import select
@@ -169,6 +171,19 @@ def test_seeds_are_independent_repetitions():
     assert torch.equal(data.train[1][2], again.train[1][0])
     assert not torch.equal(data.train[0][0], data.train[0][1])
     assert data.index.shape == (3, 60)
+
+
+@pytest.mark.slow
+def test_the_command_runs_problems_at_once_and_its_exit_status_is_the_verdict(tmp_path):
+    """With two jobs the results are those of one; a check that fails (two seeds are few) makes --check exit with 1."""
+    words = ["simmering", "--brief", "--seeds", "2", "--problem", "iris", "--problem", "sine", "--check"]
+    done = CliRunner().invoke(app, [*words, "--jobs", "2", "--out", str(tmp_path)])
+    found = {name: json.loads((tmp_path / name / "results.json").read_text()) for name in ("iris", "sine")}
+    failed = any(check["verdict"] == "fail" for one in found.values() for check in one["checks"])
+    assert done.exit_code == int(failed), done.output
+    assert done.output.count("report:") == 2
+    again = reproduction.reproduce("iris", tmp_path / "one", seeds=2, brief=True, progress=False)
+    assert again.comparison.rows == found["iris"]["rows"]
 
 
 def test_a_comparison_scores_ensembles_seed_by_seed():

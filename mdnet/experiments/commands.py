@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
-import torch
 import typer
 
 from mdnet.console import errors_told, say, tabulate
+from mdnet.experiments.jobs import Request, each
 from mdnet.experiments.problems import PROBLEMS
-from mdnet.experiments.reproduction import PUBLISHED, reproduce
+from mdnet.experiments.reproduction import PUBLISHED
 from mdnet.experiments.simmering import HEATINGS, Mode
 
 app = typer.Typer(help="Reproduce a published system, with its controls.", no_args_is_help=True)
@@ -24,8 +25,8 @@ def main() -> None:
 @app.command()
 def simmering(
     problems: Annotated[
-        list[str], typer.Option("--problem", help=f"One of {', '.join(PROBLEMS)}; may be given several times.")
-    ] = ["sine"],  # noqa: B006
+        list[str] | None, typer.Option("--problem", help=f"Of {', '.join(PROBLEMS)}; may be repeated. All of them.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=2, help="How many repetitions, as replicas of one batched run.")] = 8,
     seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
     mode: Annotated[
@@ -40,26 +41,27 @@ def simmering(
     ),
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Problems at once, each in a process of its own.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest for networks this small.")] = 1,
 ) -> None:
     """Overfit by Adam, then heat, and predict by the ensemble (Babayan, Aliahmadi, van Anders 2025)."""
-    torch.set_num_threads(threads)
-    holds = True
+    holds, request = True, Request(out, seeds, seed, mode, heating, brief, force)
     with errors_told():
-        for problem in problems:
-            say(f"\nsimmering, {problem}: {seeds} seeds as replicas of one batched run")
-            done = reproduce(
-                problem, out, seeds=seeds, seed=seed, mode=mode, heating=heating, brief=brief, overwrite=force
-            )
-            title = f"{problem}: mean ± standard error over {seeds} seeds"
-            tabulate(title, done.comparison.columns, done.comparison.rows)
-            for study in done.studies:
-                tabulate(study.title, list(study.columns), [list(row) for row in study.rows])
-            entries = [check.entry() for check in done.checks]
-            tabulate("checks", ["check", "expectation", "measured", "verdict"], [list(e.values()) for e in entries])
-            holds = holds and all(check.holds for check in done.checks)
-            for run in done.runs:
-                say(f"trajectory: {run / 'trajectory.h5'}")
-            say(f"report:     {done.folder / 'report.html'}")
+        for folder in each(problems or list(PROBLEMS), request, jobs=jobs, threads=threads):
+            holds = show(folder) and holds
     if check and not holds:
         raise typer.Exit(1)
+
+
+def show(folder: Path) -> bool:
+    """Print what results.json of a folder holds, and return whether all checks hold."""
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    tabulate(f"\n{found['title']}; mean ± standard error over seeds", found["columns"], found["rows"])
+    for study in found["studies"]:
+        tabulate(study["title"], study["columns"], study["rows"])
+    columns = ["check", "expectation", "measured", "verdict"]
+    tabulate("Checks", columns, [list(entry.values()) for entry in found["checks"]])
+    for run in found["runs"]:
+        say(f"trajectory: {folder / run / 'trajectory.h5'}")
+    say(f"report:     {folder / 'report.html'}")
+    return all(entry["verdict"] == "pass" for entry in found["checks"])

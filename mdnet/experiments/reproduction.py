@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import trajectories
 from mdnet.experiments import claims, results, simmering
-from mdnet.experiments.controls import EARLY, Control, controls
+from mdnet.experiments.controls import EARLY, controls
 from mdnet.experiments.problems import Task, prepare, published
 from mdnet.experiments.results import Array, Check, Comparison, Study
 from mdnet.experiments.simmering import Mode
@@ -18,7 +20,8 @@ from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 
 PUBLISHED = "published"
-ADAM, RESTRAINED = "Adam", "simmering, restrained"
+Tell = Callable[[str, float], None]
+ADAM, HELD, RESTRAINED = "Adam", "Adam + the same restraint", "simmering, restrained"
 FREE, FREE_LANGEVIN = "simmering, free", "simmering, free, Langevin bath"
 
 
@@ -44,12 +47,14 @@ def reproduce(
     brief: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    tell: Tell = lambda stage, seconds: None,
 ) -> Reproduction:
     """Run a problem with its controls and studies; write trajectories, results.json and report.html below `out`/`name`.
 
     `heating`: one of simmering.HEATINGS, or "published": the one schedule that was published, whose gains are not
-    claimed here. `brief` leaves out the studies, and all controls but Adam and early stopping. Raises ValueError for an
-    unknown problem or heating, OutputExistsError where a run is there and overwrite is False.
+    claimed here. `brief` leaves out the studies, and all controls but Adam and early stopping. `tell` is called with
+    name and seconds of every stage. Raises ValueError for an unknown problem or heating, OutputExistsError where a run
+    is there and overwrite is False.
     """
     task = prepare(name, seeds=seeds, seed=seed)
     if heating == PUBLISHED:
@@ -61,43 +66,62 @@ def reproduce(
     if not overwrite:
         for place in planned.values():
             refuse_existing(place)
-    said: dict[str, Array] = {}
-    spent: list[str] = []
-    overfit = simmering.overfit(task, progress=progress)
-    held = simmering.overfit(task, task.problem.temperature, progress=progress)
+    stages = Stages(tell)
+    with stages(ADAM):
+        overfit = simmering.overfit(task, progress=progress)
+    with stages(HELD):
+        held = simmering.overfit(task, task.problem.temperature, progress=progress)
     free = task.particles()
-    said[ADAM], said["Adam + the same restraint"] = task.predict(free, overfit), task.predict(free, held)
-    chosen: Sequence[Control] = [EARLY] if brief else controls(task)
-    for control in chosen:
-        said[control.name], note = control.predict(task)
+    said: dict[str, Array] = {ADAM: task.predict(free, overfit), HELD: task.predict(free, held)}
+    spent: list[str] = []
+    for control in [EARLY] if brief else controls(task):
+        with stages(control.name):
+            said[control.name], note = control.predict(task)
         spent.append(note)
     start = overfit if mode == "retrofit" else simmering.starts(task)
+    staircase = "staircase" if heating == PUBLISHED else heating
     for run, place in planned.items():
-        predicted = simmering.simmer(
-            task,
-            run,
-            place,
-            start=start,
-            mode=mode,
-            heating="staircase" if heating == PUBLISHED else heating,
-            overwrite=overwrite,
-            progress=progress,
-        )
+        with stages(run.method):
+            predicted = simmering.simmer(
+                task, run, place, start=start, mode=mode, heating=staircase, overwrite=overwrite, progress=progress
+            )
         said[run.method] = predicted.reshape(-1, *predicted.shape[2:])
     comparison = Comparison(task.truth, task.problem.metric)
     for method, predictions in said.items():
         comparison.add(method, predictions)
     runs = {run.method: place for run, place in planned.items()}
     finished = Finished(task, folder, overfit, held, runs, said, comparison, overwrite, progress)
-    studies = [] if brief else [study(finished) for study in STUDIES.get(name, ())]
+    studies = []
+    for study in () if brief else STUDIES.get(name, ()):
+        with stages(study.__name__):
+            studies.append(study(finished))
     checks = temperatures(task, list(runs.values()), mode)
     if heating != PUBLISHED:
         checks += gains(task, comparison)
     told = notes(task, mode, heating, spent)
-    results.write(folder, f"Simmering: {name}, {mode}", comparison, checks, told, studies, list(runs.values()))
+    with stages("page"):
+        results.write(
+            folder, f"Simmering: {name}, {mode}", comparison, checks, told, studies, list(runs.values()), stages.seconds
+        )
+        trajectories.report.write([folder, *runs.values()], folder)
     checks += [check for study in studies for check in study.checks]
-    trajectories.report.write([folder, *runs.values()], folder)
     return Reproduction(folder, list(runs.values()), comparison, checks, studies)
+
+
+class Stages:
+    """Tells and keeps the seconds of each stage of a long computation."""
+
+    def __init__(self, tell: Tell) -> None:
+        self.tell = tell
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Take the time of what happens inside."""
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 1)
+        self.tell(name, self.seconds[name])
 
 
 def temperatures(task: Task, runs: Sequence[Path], mode: Mode) -> list[Check]:

@@ -168,10 +168,11 @@ def write(
     notes: Sequence[str],
     studies: Sequence[Study] = (),
     runs: Sequence[Path] = (),
+    seconds: Mapping[str, float] | None = None,
 ) -> Path:
     """Write results.json (tables, checks, notes, the scores of every seed) and the pictures; return its path.
 
-    `runs`: the folders of the trajectories that it is about, below `folder`.
+    `runs`: the folders of the trajectories that it is about, below `folder`. `seconds`: what each stage took.
     """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -181,6 +182,7 @@ def write(
         "checks": [check.entry() for check in [*checks, *(c for study in studies for c in study.checks)]],
         "notes": list(notes),
         "scores": {method: one.entry() for method, one in comparison.scores.items()},
+        "seconds": dict(seconds or {}),
         "runs": [str(run.relative_to(folder)) for run in runs],
         "studies": [study.write(folder) for study in studies],
     }
