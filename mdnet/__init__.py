@@ -9,6 +9,7 @@ from mdnet.adaptation import AdaptStep
 from mdnet.cautions import NonCanonicalWarning, UnboundedWarning
 from mdnet.checkpoint import ResumeError
 from mdnet.frames import load_frame
+from mdnet.optimizer import Simmer
 from mdnet.priors import Box, GaussianPrior
 from mdnet.projections import PrincipalComponents, RandomProjection
 from mdnet.recording import OutputExistsError
@@ -52,6 +53,7 @@ __all__ = [
     "ReplicaExchange",
     "ResumeError",
     "Scalars",
+    "Simmer",
     "SimulatedTempering",
     "Simulation",
     "Staircase",

@@ -19,7 +19,10 @@ class Stream:
         self.cuda = device if device.type == "cuda" else None
         self._active = False
         outside = self._read()
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU's, too
+        if self.cuda is not None:
+            with torch.cuda.device(self.cuda):
+                torch.cuda.manual_seed(seed)
         self._states = self._read()
         self._write(outside)
 
