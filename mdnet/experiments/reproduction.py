@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trajectories
 from mdnet.experiments import claims, results, simmering
-from mdnet.experiments.controls import EARLY, controls
+from mdnet.experiments.controls import CONTROLS, EARLY
 from mdnet.experiments.problems import Task, prepare, published
 from mdnet.experiments.results import Array, Check, Comparison, Study
 from mdnet.experiments.simmering import Mode
@@ -74,7 +74,7 @@ def reproduce(
     free = task.particles()
     said: dict[str, Array] = {ADAM: task.predict(free, overfit), HELD: task.predict(free, held)}
     spent: list[str] = []
-    for control in [EARLY] if brief else controls(task):
+    for control in (EARLY,) if brief else CONTROLS:
         with stages(control.name):
             said[control.name], note = control.predict(task)
         spent.append(note)

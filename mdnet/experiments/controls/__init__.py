@@ -1,16 +1,14 @@
 """What simmering is compared with: every method may spend as many gradient evaluations a seed, and chooses alike."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-
+from mdnet.experiments.controls.averaging import SWA, SWAG
+from mdnet.experiments.controls.boosting import BOOSTING
 from mdnet.experiments.controls.control import Control
+from mdnet.experiments.controls.deep import BAGGING, DEEP, DEEP_RESTRAINED
+from mdnet.experiments.controls.dropout import DROPOUT
 from mdnet.experiments.controls.early import EARLY
-from mdnet.experiments.problems import Task
+from mdnet.experiments.controls.restrained import RESTRAINED
 
-__all__ = ["EARLY", "Control", "controls"]
+__all__ = ["CONTROLS", "EARLY", "Control"]
 
-
-def controls(task: Task) -> Sequence[Control]:
-    """Return the controls of a task, in the order of the table."""
-    return [EARLY]
+CONTROLS = (EARLY, RESTRAINED, DEEP, DEEP_RESTRAINED, BAGGING, DROPOUT, SWA, SWAG, BOOSTING)
+"""In the order of the table."""

@@ -12,7 +12,7 @@ from mdnet.experiments.controls.control import Control
 from mdnet.experiments.problems import HELD_OUT, Task
 from mdnet.experiments.results import Array
 
-MEMBERS, STEPS = 8, 3_000
+MEMBERS = 8
 
 
 def early_stopped(task: Task, values: Sequence[float]) -> Array:
@@ -34,12 +34,13 @@ def early_stopped(task: Task, values: Sequence[float]) -> Array:
         better = now < lowest
         lowest[better], best[better] = now[better], q[better]
 
-    md.minimise(system, best, STEPS, rate, progress=False, every=25, watch=keep_best)
+    md.minimise(system, best, task.problem.budget // MEMBERS, rate, progress=False, every=25, watch=keep_best)
     return task.predict(system, best)[None]
 
 
 EARLY = Control(
     f"early stopping, ensemble of {MEMBERS}",
     early_stopped,
-    f"{STEPS} steps of Adam a network, each with its own quarter of the training rows held out.",
+    f"an {MEMBERS}th of the budget in steps of Adam a network, each with its own quarter of the training rows held out "
+    "to stop by.",
 )
