@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -26,7 +27,8 @@ import trajectories
 from mdnet import checkpoint
 from mdnet.commands import sweep as command
 from mdnet.config import ConfigError
-from mdnet.sweep import cluster, grid, sweep, work
+from mdnet.sweep import cluster, conducting, grid, sweep, work
+from mdnet.sweep.cluster import ClusterError
 from trajectories.storage.disk import Disk
 
 FREQUENT = ["report.frames=5", "report.scalars=5", "report.evaluate=0", "report.predictions=0"]
@@ -422,3 +424,26 @@ def test_all_workers_of_this_machine_may_be_killed(folder):
     for seed in range(2):
         assert_same(folders[seed], alone(f"whole/{seed}", *long, f"run.seed={seed}"))
     assert children() == before
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_processes_do_not_come_back_says_so_and_goes_on_later(folder, monkeypatch):
+    """Where no process comes back the sweep ends with an error instead of waiting, and the same call goes on."""
+    monkeypatch.setattr(conducting, "_PATIENCE", 3.0)
+    before, over = children(), threading.Event()
+
+    def kill():
+        begun(folder / "runs/a/seed=0")
+        while not over.wait(0.02):
+            for pid in children() - before:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    options = {"out": "runs/a", "overrides": [*LONG, "run.steps=4000"], "workers": 1, "progress": False}
+    with pytest.raises(ClusterError, match="none started anew in 3 s"):
+        sweep("plain.toml", {"run.seed": [0]}, retries=1000, **options)
+    over.set()
+    killer.join()
+    assert sweep("plain.toml", {"run.seed": [0]}, **options)[0].state == "finished"

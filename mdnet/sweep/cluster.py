@@ -104,6 +104,7 @@ def _settings(threads: int) -> dict[str, Any]:
     return {
         "distributed.scheduler.allowed-failures": 0,  # the tries are counted by the sweep
         "distributed.scheduler.worker-saturation": 1.0,  # no run waits behind another while a worker is free
+        "distributed.comm.timeouts.connect": "600s",  # a machine may be busy while a killed process starts anew
         "distributed.scheduler.worker-ttl": None,  # compiled code may hold the interpreter for minutes
         "distributed.worker.profile.enabled": False,
         "distributed.scheduler.http.routes": [],  # there is no dashboard

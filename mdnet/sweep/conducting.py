@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _LOOK = 0.05  # seconds between two looks at what has ended
 _SAVE = 1.0  # seconds between two writes of the record, and between two requests to stop
+_PATIENCE = 900.0  # seconds without any process of this machine until it is given up
 
 
 def sweep(
@@ -99,7 +100,7 @@ def _conduct(
             record.save()
             crew = _Crew(client, record, wanted, retries, board)
             try:
-                crew.work(stopping)
+                crew.work(stopping, own=scheduler is None)
             finally:
                 record.save()
         return stopping.asked and any(record.runs[each.name].state == "pending" for each in wanted)
@@ -118,9 +119,12 @@ class _Crew:
         self.futures: dict[str, Future[Result]] = self._submit(list(self.wanted))
         board.begin(self._share())
 
-    def work(self, stopping: SoftStop) -> None:
-        """Wait for all to end, noting each that does; once asked to stop, have them stop at their next checkpoint."""
-        noted = 0.0
+    def work(self, stopping: SoftStop, *, own: bool) -> None:
+        """Wait for all to end, noting each that does; once asked to stop, have them stop at their next checkpoint.
+
+        `own`: the workers are processes of this sweep; ClusterError where none of them comes back.
+        """
+        noted, seen = 0.0, time.monotonic()
         while self.futures:
             ended = [name for name, future in self.futures.items() if future.done()]
             for name in ended:
@@ -129,10 +133,17 @@ class _Crew:
             if time.monotonic() > noted + _SAVE:
                 noted = time.monotonic()
                 self.record.save()
+                workers = self.client.nthreads()
                 if stopping.asked:  # again and again, for a worker that started since
                     self.client.run(stop, self.topic, on_error="ignore")
-                    if not self.client.nthreads():
+                    if not workers:
                         return
+                seen = noted if workers else seen
+                if own and noted > seen + _PATIENCE:
+                    raise ClusterError(
+                        f"the processes of this sweep ended, and none started anew in {_PATIENCE:.0f} s; what the runs "
+                        "have written is on disk, and the same call goes on with it"
+                    )
             time.sleep(_LOOK)
 
     def _submit(self, names: Sequence[str]) -> dict[str, Future[Result]]:
