@@ -4,7 +4,7 @@ The names follow the data path: a network and data become a ParticleSystem; an i
 moves it in a Simulation; reporters fill the file that the package `trajectories` analyses offline.
 """
 
-from mdnet import data, networks
+from mdnet import curvature, data, networks, reduction
 from mdnet.adaptation import AdaptStep
 from mdnet.cautions import NonCanonicalWarning, UnboundedWarning
 from mdnet.checkpoint import ResumeError
@@ -25,6 +25,7 @@ from mdnet.reporters import (
 from mdnet.schedules import Constant, Cosine, Cyclical, Linear, Staircase, Table
 from mdnet.simulation import Simulation
 from mdnet.stability import DivergenceError
+from mdnet.steering import SteerTemperature
 from mdnet.system import ParticleSystem
 from mdnet.tempering import PopulationAnnealing, ReplicaExchange, SimulatedTempering, from_pilot, geometric
 from mdnet.tensorboard import TensorBoard
@@ -57,11 +58,13 @@ __all__ = [
     "SimulatedTempering",
     "Simulation",
     "Staircase",
+    "SteerTemperature",
     "Storage",
     "Table",
     "TensorBoard",
     "UnboundedWarning",
     "accuracy",
+    "curvature",
     "data",
     "from_pilot",
     "geometric",
@@ -69,4 +72,5 @@ __all__ = [
     "minimise",
     "networks",
     "r2",
+    "reduction",
 ]

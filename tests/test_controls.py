@@ -21,7 +21,7 @@ from mdnet.experiments.controls.deep import BAGGING, DEEP, DEEP_RESTRAINED, MEMB
 from mdnet.experiments.controls.dropout import DROPOUT, Masks, dropout_force
 from mdnet.experiments.controls.restrained import RESTRAINED, restrained
 from mdnet.experiments.problems import PROBLEMS, Task, prepare
-from mdnet.experiments.selection import select
+from mdnet.experiments.selection import choose
 
 CONTROLS = [EARLY, RESTRAINED, DEEP, BAGGING, DEEP_RESTRAINED, DROPOUT, SWA, SWAG, BOOSTING]
 
@@ -204,9 +204,9 @@ def test_a_clipped_force_keeps_its_direction():
 
 
 def test_an_absurd_rate_of_descent_is_finite_and_not_chosen():
-    chosen = select(small("auto-mpg"), swa, (0.01, 1e4))
+    chosen = choose(small("auto-mpg"), swa, (0.01, 1e4))
     assert np.isfinite(chosen.losses).all()
-    assert chosen.chosen.tolist() == [0, 0]
+    assert chosen.places.tolist() == [0, 0]
 
 
 def test_rates_are_by_replica():

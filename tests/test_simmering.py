@@ -18,7 +18,7 @@ from mdnet.experiments import reproduction, simmering
 from mdnet.experiments.commands import app
 from mdnet.experiments.problems import PROBLEMS, prepare, published
 from mdnet.experiments.results import Comparison
-from mdnet.experiments.selection import select
+from mdnet.experiments.selection import choose
 
 
 @pytest.fixture(autouse=True)
@@ -136,12 +136,12 @@ def test_settings_are_chosen_without_a_look_at_the_test_rows():
         return np.stack([(np.sin(2 * np.pi * x) + value)[None] for value in values])
 
     for each in (task, blind):
-        choice = select(each, shifted, [2.0, 0.0, 1.0])
-        assert choice.chosen.tolist() == [1, 1, 1]
-        np.testing.assert_allclose(choice.best, shifted(each, [0.0])[0])
+        choice = choose(each, shifted, [2.0, 0.0, 1.0, np.nan])
+        assert choice.places.tolist() == [1, 1, 1]
+        assert choice.chosen.tolist() == [0, 0, 0]
     assert "0 (3)" in choice.note
     with pytest.raises(ValueError, match="one or more"):
-        select(task, shifted, [])
+        choose(task, shifted, [])
 
 
 def test_held_out_rows_are_training_rows_and_are_not_trained_on():

@@ -14,7 +14,8 @@ from mdnet.experiments.controls import CONTROLS, EARLY
 from mdnet.experiments.problems import Task, prepare, published
 from mdnet.experiments.results import Array, Check, Comparison, Study
 from mdnet.experiments.simmering import Mode
-from mdnet.experiments.studies import STUDIES
+from mdnet.experiments.studies import window
+from mdnet.experiments.studies.catalogue import STUDIES
 from mdnet.experiments.studies.finished import Finished
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
@@ -77,6 +78,10 @@ def reproduce(
     for control in (EARLY,) if brief else CONTROLS:
         with stages(control.name):
             said[control.name], note = control.predict(task)
+        spent.append(note)
+    if not brief:
+        with stages(window.CHOSEN):
+            said[window.CHOSEN], note = window.predict(task, overfit)
         spent.append(note)
     start = overfit if mode == "retrofit" else simmering.starts(task)
     staircase = "staircase" if heating == PUBLISHED else heating

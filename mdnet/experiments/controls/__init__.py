@@ -6,9 +6,10 @@ from mdnet.experiments.controls.control import Control
 from mdnet.experiments.controls.deep import BAGGING, DEEP, DEEP_RESTRAINED
 from mdnet.experiments.controls.dropout import DROPOUT
 from mdnet.experiments.controls.early import EARLY
+from mdnet.experiments.controls.laplace import LAPLACE
 from mdnet.experiments.controls.restrained import RESTRAINED
 
 __all__ = ["CONTROLS", "EARLY", "Control"]
 
-CONTROLS = (EARLY, RESTRAINED, DEEP, DEEP_RESTRAINED, BAGGING, DROPOUT, SWA, SWAG, BOOSTING)
+CONTROLS = (EARLY, RESTRAINED, DEEP, DEEP_RESTRAINED, BAGGING, DROPOUT, SWA, SWAG, LAPLACE, BOOSTING)
 """In the order of the table."""

@@ -13,9 +13,10 @@ from torch import Tensor
 import mdnet as md
 from integrators import SGD, Force
 from mdnet.experiments import simmering
-from mdnet.experiments.controls.control import Control, Values, by_replica
+from mdnet.experiments.controls.control import Control, by_replica
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
+from mdnet.experiments.selection import Values
 
 RATES = (0.003, 0.03, 0.1)
 MOMENTUM, ROWS, LIMIT = 0.9, 16, 1.0  # of SGD; of a minibatch; of the length of its force

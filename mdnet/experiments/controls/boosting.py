@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdnet.experiments.controls.control import Control, Values, broadcast
+from mdnet.experiments.controls.control import Control, broadcast
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
+from mdnet.experiments.selection import Values
 
 TREES = (10, 20, 50, 100)
 RATE, DEPTH, SHARE = 0.1, 3, 0.5  # shrinkage; of a tree; of the rows that a tree sees

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +10,7 @@ from torch import Tensor
 
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
-from mdnet.experiments.selection import Family, select
-
-Values = Sequence[float] | Array
-"""Settings of a method: one for all seeds each, or (values, seeds)."""
+from mdnet.experiments.selection import Family, Values, choose
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,9 @@ class Control:
         """Return the predictions (members, seeds, rows, outputs) with the values chosen by seed, and a note."""
         if len(self.values) == 1:
             return self.family(task, self.values)[0], f"{self.name}: {self.note}"
-        chosen = select(task, self.family, self.values)
-        return np.asarray(chosen.best), f"{self.name}: {self.note} {self.setting} {chosen.note}."
+        found = choose(task, self.family, self.values)
+        said = self.family(task, found.chosen[None])[0]
+        return said, f"{self.name}: {self.note} {self.setting} {found.note}."
 
 
 def by_replica(task: Task, values: Values, members: int = 1) -> Tensor:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 import mdnet as md
-from mdnet.experiments.controls.control import Control, Values, by_replica
-from mdnet.experiments.controls.restrained import TEMPERATURES
+from mdnet.experiments.controls.control import Control, by_replica
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
+from mdnet.experiments.selection import TEMPERATURES, Values
 
 MEMBERS = 8
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 import mdnet as md
 from mdnet.experiments import simmering
-from mdnet.experiments.controls.control import Control, Values, by_replica
+from mdnet.experiments.controls.control import Control, by_replica
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
+from mdnet.experiments.selection import Values
 
 RATES = (0.05, 0.1, 0.2, 0.5)
 MEMBERS = 100

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -11,11 +9,12 @@ import mdnet as md
 from mdnet.experiments.controls.control import Control
 from mdnet.experiments.problems import HELD_OUT, Task
 from mdnet.experiments.results import Array
+from mdnet.experiments.selection import Values
 
 MEMBERS = 8
 
 
-def early_stopped(task: Task, values: Sequence[float]) -> Array:
+def early_stopped(task: Task, values: Values) -> Array:
     """Return the test outputs (1, members, seeds, rows, outputs) of networks stopped where the held-out loss is least.
 
     Every member starts elsewhere and holds out a quarter of its own of the training rows.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import mdnet as md
 from mdnet.experiments import simmering
-from mdnet.experiments.controls.control import Control, Values, by_replica
+from mdnet.experiments.controls.control import Control, by_replica
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
-
-TEMPERATURES = (0.0003, 0.001, 0.003, 0.01, 0.03)
+from mdnet.experiments.selection import TEMPERATURES, Values
 
 
 def restrained(task: Task, values: Values) -> Array:
