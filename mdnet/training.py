@@ -34,7 +34,7 @@ def minimise(
     if steps < 0 or not rate > 0 or every < 1:
         raise ValueError(f"steps = {steps} must not be negative, rate = {rate} positive, every = {every} at least one")
     q = q.to(device=system.device, dtype=system.dtype, copy=True)
-    adam = torch.optim.Adam([q], lr=rate)
+    adam = torch.optim.Adam([q], lr=rate, fused=True)
     with Bar(steps, show=progress, title="Adam") as bar:
         for step in range(steps):
             u, f = system.force(q)

@@ -146,7 +146,7 @@ def test_settings_are_chosen_without_a_look_at_the_test_rows():
 
 def test_held_out_rows_are_training_rows_and_are_not_trained_on():
     task = prepare("iris", seeds=3, seed=0)
-    part = task.held_out()
+    part = task.held_out
     for s in range(3):
         rows = {tuple(x) for x in task.data.train[0][s].tolist()}
         assert {tuple(x) for x in torch.cat([part.data.train[0][s], part.data.test[0][s]]).tolist()} == rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -130,12 +131,13 @@ class Task:
         by_seed = said.reshape(self.seeds, copies, *said.shape[1:]).transpose(0, 1)
         return np.asarray(by_seed.numpy())
 
-    def held_out(self, share: float = HELD_OUT) -> Task:
-        """Return the task of predicting a `share` of each seed's training rows from the others; no test row is seen."""
+    @cached_property
+    def held_out(self) -> Task:
+        """The task of predicting a quarter of each seed's training rows from the others; no test row is seen."""
         x, y = self.data.train
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.rand(y.shape[:2], generator=generator).argsort(1)
-        left = round(share * y.shape[1])
+        left = round(HELD_OUT * y.shape[1])
         splits = [
             Split((x[s, order[s, left:]], y[s, order[s, left:]]), (x[s, order[s, :left]], y[s, order[s, :left]]))
             for s in range(self.seeds)

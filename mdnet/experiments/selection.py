@@ -53,7 +53,7 @@ def choose(task: Task, family: Family, values: Sequence[float]) -> Selection:
     """
     if not values:
         raise ValueError("values = []: there must be one or more to choose from")
-    part = task.held_out()
+    part = task.held_out
     return Selection(tuple(values), np.stack([joint_loss(part, said) for said in family(part, values)]))
 
 

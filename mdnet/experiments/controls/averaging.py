@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import lru_cache
 from math import sqrt
 from typing import ClassVar
 
@@ -13,7 +14,7 @@ from torch import Tensor
 import mdnet as md
 from integrators import SGD, Force
 from mdnet.experiments import simmering
-from mdnet.experiments.controls.control import Control, by_replica
+from mdnet.experiments.controls.control import Control, broadcast, by_replica
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
 from mdnet.experiments.selection import Values
@@ -74,6 +75,12 @@ class Clipped:
 
 
 def descended(task: Task, values: Values) -> tuple[md.ParticleSystem, Moments]:
+    """Descend once for SWA and SWAG, which ask for the same; see `_descended`."""
+    return _descended(task, tuple(map(tuple, broadcast(task, values).tolist())))
+
+
+@lru_cache(maxsize=2)
+def _descended(task: Task, values: tuple[tuple[float, ...], ...]) -> tuple[md.ParticleSystem, Moments]:
     """Return the moments of the weights along SGD of constant rate from Adam's minimum, replicas being seeds x rates.
 
     Both descend the restrained energy, for without weight decay nothing moves the weights where the loss is zero. Adam
@@ -84,7 +91,7 @@ def descended(task: Task, values: Values) -> tuple[md.ParticleSystem, Moments]:
     start = simmering.overfit(task, problem.temperature, progress=False).repeat_interleave(copies, 0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(task.seed)
-        descent = SGD(Clipped(system.minibatch(ROWS), LIMIT), by_replica(task, values), momentum=MOMENTUM)
+        descent = SGD(Clipped(system.minibatch(ROWS), LIMIT), by_replica(task, np.array(values)), momentum=MOMENTUM)
         phase = descent.start(start, torch.zeros_like(start), system.masses)
         for step in range(1, problem.budget - problem.adam_steps + 1):
             descent(phase)

@@ -20,7 +20,7 @@ from mdnet.experiments.studies.window import ADAM, restrained, scan
 from mdnet.figures import Line, curves
 from mdnet.tempering import geometric
 
-FIRST = (0.03, 0.003, 0.0003)  # where T is steered from; the table has the first
+FIRST = (0.03, 0.003, 0.001)  # where T is steered from; the table has the first
 RUNGS, SPAN = 9, 4.0  # of a ladder from T/SPAN to T SPAN, T being the problem's
 STEERED, EXCHANGED = "T steered, then all rows", "replica exchange, rung chosen"
 
@@ -37,7 +37,7 @@ class Method:
 def dynamic(finished: Finished) -> Study:
     """Compare the ways to a temperature, all restrained with lam = T, and draw how the steered T moves."""
     task = finished.task
-    part = task.held_out()
+    part = task.held_out
     overfit = simmering.overfit(part, progress=False)
     runs = [steer(finished, part, overfit, first) for first in FIRST]
     exchanged, acceptance = exchange(finished, part, overfit)
