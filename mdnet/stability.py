@@ -79,7 +79,7 @@ class Watch:
 
     def __call__(self, step: int, phase: Phase) -> bool:
         """Look, if it is time to; return whether there will be another look."""
-        if step in _WATCHED:
+        if step in _WATCHED and not self.integrator.stochastic:
             self.integrator.sync(phase)
             error = self._energy(phase) - self.energy
             allowed = self.scale + (self.u - phase.u).clamp_min(0.0)

@@ -5,5 +5,19 @@ from mdnet.data.sources import SETS, load
 from mdnet.data.splitting import Split, Stack, label_noise, split, stack
 from mdnet.data.synthetic import sine
 from mdnet.data.tables import read_table
+from mdnet.data.translation import Tokeniser, Translations
 
-__all__ = ["SETS", "DataSet", "Split", "Stack", "label_noise", "load", "read_table", "sine", "split", "stack"]
+__all__ = [
+    "SETS",
+    "DataSet",
+    "Split",
+    "Stack",
+    "Tokeniser",
+    "Translations",
+    "label_noise",
+    "load",
+    "read_table",
+    "sine",
+    "split",
+    "stack",
+]

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from mdnet.data.cifar import read_batches
 from mdnet.data.dataset import DataSet
 from mdnet.data.synthetic import sine
 from mdnet.data.tables import read_table
+from mdnet.data.translation import translations
 from mdnet.spelling import unknown
 
 FOLDER = "MDNET_DATA"
 _OWN = Path(__file__).with_name("files")
+_HIGGS_ROWS, _HIGGS_FEATURES = 200_000, 28
 
 
 def load(name: str, *, seed: int = 0) -> DataSet:
@@ -66,20 +70,47 @@ def _images(files: Collection[str], origin: str) -> Callable[[str, int], DataSet
 
     def make(name: str, seed: int) -> DataSet:
         path = _find(name, files, origin)
-        with np.load(path) as archive:
-            missing = {"x_train", "y_train", "x_test", "y_test"} - set(archive)
-            if missing:
-                raise ValueError(f"{path} has no array {min(missing)!r}; it needs x_train, y_train, x_test, y_test")
-            pixels = torch.from_numpy(np.concatenate([archive["x_train"], archive["x_test"]]))
-            labels = torch.from_numpy(np.concatenate([archive["y_train"], archive["y_test"]])).long()
-            rows = len(archive["x_train"])
-        inputs = pixels[:, None] if pixels.ndim == 3 else pixels.movedim(-1, 1)
+        pixels, labels, rows = read_batches(path) if path.is_dir() else _archive(path)
         return DataSet(
-            name, inputs.float() / 255, labels, "classification", str(path),
+            name, torch.from_numpy(pixels).float() / 255, torch.from_numpy(labels), "classification", str(path),
             classes=int(labels.max()) + 1, training_rows=rows,
         )  # fmt: skip
 
     return make
+
+
+def _archive(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
+    """Return pixels (n, channels, height, width) and labels (n,), training rows first, and how many train."""
+    with np.load(path) as archive:
+        missing = {"x_train", "y_train", "x_test", "y_test"} - set(archive)
+        if missing:
+            raise ValueError(f"{path} has no array {min(missing)!r}; it needs x_train, y_train, x_test, y_test")
+        pixels = np.concatenate([archive["x_train"], archive["x_test"]])
+        labels = np.concatenate([archive["y_train"], archive["y_test"]]).astype(np.int64)
+        rows = len(archive["x_train"])
+    return (pixels[:, None] if pixels.ndim == 3 else np.moveaxis(pixels, -1, 1)), labels, rows
+
+
+def _higgs(name: str, seed: int) -> DataSet:
+    """The first rows of HIGGS: the label first, then 28 numbers, without a heading."""
+    origin = "https://archive.ics.uci.edu/dataset/280 (CC BY 4.0)"
+    path = _find(name, ["HIGGS.csv", "HIGGS.csv.gz"], origin)
+    values = np.loadtxt(path, delimiter=",", max_rows=_HIGGS_ROWS, ndmin=2, dtype=np.float32)
+    labels = values[:, 0]
+    if values.shape[1] != 1 + _HIGGS_FEATURES or not np.isin(labels, (0, 1)).all() or not np.isfinite(values).all():
+        raise ValueError(
+            f"{path} has {values.shape[1]} columns; HIGGS has a label, 0 or 1, and {_HIGGS_FEATURES} finite numbers"
+        )
+    return DataSet(
+        name, torch.from_numpy(values[:, 1:].copy()), torch.from_numpy(labels.astype(np.int64)), "classification",
+        f"{path}, the first {len(values)} rows; unverified: never tried on the published file",
+        classes=2, features=tuple(f"x{i}" for i in range(1, 1 + _HIGGS_FEATURES)),
+    )  # fmt: skip
+
+
+def _pairs(name: str, seed: int) -> DataSet:
+    origin = "the Debian packages debian-handbook, debian-reference and debian-faq, as (part, English, Portuguese)"
+    return translations(name, _find(name, ["debian_en_pt.tsv.gz"], origin))
 
 
 def _find(name: str, files: Collection[str], origin: str) -> Path:
@@ -87,7 +118,7 @@ def _find(name: str, files: Collection[str], origin: str) -> Path:
     folders = ([Path(folder)] if folder else []) + [_OWN]
     for place in folders:
         for file in files:
-            if (place / file).is_file():
+            if (place / file).exists():
                 return place / file
     where = f"it is not in {FOLDER} = {folder}" if folder else f"the environment variable {FOLDER} names no folder"
     raise FileNotFoundError(
@@ -118,6 +149,9 @@ SETS: dict[str, Callable[[str, int], DataSet]] = {
         f"https://github.com/zalandoresearch/fashion-mnist (MIT) {_ARRAYS}",
     ),
     "cifar10": _images(
-        ["cifar10.npz", "cifar10_10k.npz"], f"https://www.cs.toronto.edu/~kriz/cifar.html {_ARRAYS}, (n, 32, 32, 3)"
+        ["cifar10.npz", "cifar-10-batches-py", "cifar10_10k.npz"],
+        f"https://www.cs.toronto.edu/~kriz/cifar.html in its python format, or {_ARRAYS}, (n, 32, 32, 3)",
     ),
+    "higgs": _higgs,
+    "english-portuguese": _pairs,
 }

@@ -10,6 +10,7 @@ import typer
 
 from mdnet.console import errors_told, say, tabulate
 from mdnet.experiments.jobs import Request, each
+from mdnet.experiments.large.problems import PROBLEMS as LARGE
 from mdnet.experiments.problems import PROBLEMS
 from mdnet.experiments.reproduction import PUBLISHED
 from mdnet.experiments.simmering import HEATINGS, Mode
@@ -25,9 +26,15 @@ def main() -> None:
 @app.command()
 def simmering(
     problems: Annotated[
-        list[str] | None, typer.Option("--problem", help=f"Of {', '.join(PROBLEMS)}; may be repeated. All of them.")
+        list[str] | None,
+        typer.Option(
+            "--problem",
+            help=f"Of {', '.join([*PROBLEMS, *LARGE])}; may be repeated. By default the first {len(PROBLEMS)}.",
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="How many repetitions, as replicas of one batched run.")] = 8,
+    seeds: Annotated[
+        int | None, typer.Option(min=2, help="Repetitions, as replicas of one batched run: 8, or 2 of large problems.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
     mode: Annotated[
         Mode, typer.Option(help="Heat Adam's minimum, or start hot at random weights with the same budget.")
@@ -42,10 +49,13 @@ def simmering(
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Problems at once, each in a process of its own.")] = 1,
+    epochs: Annotated[float | None, typer.Option(help=f"Of {', '.join(LARGE)}: epochs in all.")] = None,
+    rows: Annotated[int | None, typer.Option(help=f"Of {', '.join(LARGE)}: training rows.")] = None,
+    device: Annotated[str | None, typer.Option(help=f"Of {', '.join(LARGE)}: cpu or cuda.")] = None,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest for networks this small.")] = 1,
 ) -> None:
     """Overfit by Adam, then heat, and predict by the ensemble (Babayan, Aliahmadi, van Anders 2025)."""
-    holds, request = True, Request(out, seeds, seed, mode, heating, brief, force)
+    holds, request = True, Request(out, seeds, seed, mode, heating, brief, force, epochs, rows, device)
     with errors_told():
         for folder in each(problems or list(PROBLEMS), request, jobs=jobs, threads=threads):
             holds = show(folder) and holds
@@ -54,11 +64,11 @@ def simmering(
 
 
 def show(folder: Path) -> bool:
-    """Print what results.json of a folder holds, and return whether all checks hold."""
+    """Print table and checks of a folder's results.json, and return whether all hold; the studies are in the page."""
     found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     tabulate(f"\n{found['title']}; mean ± standard error over seeds", found["columns"], found["rows"])
-    for study in found["studies"]:
-        tabulate(study["title"], study["columns"], study["rows"])
+    if found["studies"]:
+        say(f"In the report: {'; '.join(study['title'] for study in found['studies'])}.")
     columns = ["check", "expectation", "measured", "verdict"]
     tabulate("Checks", columns, [list(entry.values()) for entry in found["checks"]])
     for run in found["runs"]:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import torch
 
+from mdnet.experiments.large import minibatch
+from mdnet.experiments.large.problems import PROBLEMS as LARGE
 from mdnet.experiments.reproduction import reproduce
 from mdnet.experiments.simmering import Mode
 from trajectories.console import say
@@ -21,12 +23,15 @@ class Request:
     """What is asked of every problem; see mdnet.experiments.reproduction.reproduce."""
 
     out: Path
-    seeds: int
+    seeds: int | None  # by default the problem's own number
     seed: int
     mode: Mode
     heating: str
     brief: bool
     overwrite: bool
+    epochs: float | None = None  # and rows, device: of the large problems
+    rows: int | None = None
+    device: str | None = None
 
 
 def each(problems: Sequence[str], request: Request, *, jobs: int, threads: int) -> Iterator[Path]:
@@ -49,9 +54,15 @@ def each(problems: Sequence[str], request: Request, *, jobs: int, threads: int) 
 
 
 def _one(request: Request, problem: str, *, progress: bool) -> Path:
-    done = reproduce(
-        problem, request.out, seeds=request.seeds, seed=request.seed, mode=request.mode, heating=request.heating,
-        brief=request.brief, overwrite=request.overwrite, progress=progress,
-        tell=lambda stage, seconds: say(f"{problem}: {stage}, {seconds:.0f} s"),
-    )  # fmt: skip
-    return done.folder
+    def tell(stage: str, seconds: float) -> None:
+        say(f"{problem}: {stage}, {seconds:.0f} s")
+
+    if problem in LARGE:
+        return minibatch.reproduce(
+            problem, request.out, seeds=request.seeds or 2, seed=request.seed, mode=request.mode, epochs=request.epochs,
+            rows=request.rows, device=request.device, overwrite=request.overwrite, progress=progress, tell=tell,
+        ).folder  # fmt: skip
+    return reproduce(
+        problem, request.out, seeds=request.seeds or 8, seed=request.seed, mode=request.mode, heating=request.heating,
+        brief=request.brief, overwrite=request.overwrite, progress=progress, tell=tell,
+    ).folder  # fmt: skip

@@ -1,0 +1,1 @@
+"""Simmering of networks that learn from minibatches: images and translation."""
