@@ -285,7 +285,8 @@ def small(images, monkeypatch):
     """A problem of seconds in the place of MNIST's."""
     problem = replace(
         problems.PROBLEMS["mnist"],
-        network=lambda data, dropout: problems.dropping(md.networks.convnet((1, 8, 8), 2, (4,)), dropout), batch=20, rate=0.01, members=8, rows=200, dropouts=(0.1, 0.3), temperatures=(1e-5, 1e-4),
+        network=lambda data, dropout: problems.dropping(md.networks.convnet((1, 8, 8), 2, (4,)), dropout),
+        batch=20, rate=0.01, members=8, rows=200, dropouts=(0.1, 0.3), temperatures=(1e-5, 1e-4),
     )  # fmt: skip
     monkeypatch.setattr(problems, "PROBLEMS", {"mnist": problem})
 

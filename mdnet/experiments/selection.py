@@ -17,7 +17,7 @@ Family = Callable[[Task, Values], Array]
 """A method with a setting: (task, values) -> predictions on the test rows (values, members, seeds, rows, outputs)."""
 
 
-TEMPERATURES = (0.001, 0.003, 0.01, 0.03, 0.1)
+TEMPERATURES = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
 """Of the restraint, and of the ensemble where there is one: the same for every method that has it."""
 
 

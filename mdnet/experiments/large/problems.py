@@ -44,7 +44,7 @@ class Large:
     shares: tuple[float, float, float] = (0.4, 0.15, 0.45)
     stages: int = 5  # in which T is raised
     dt: float = 0.2
-    friction: float = 1.0
+    friction: float = 0.3
     tau: float = 0.5  # of the friction that adapts to the noise of minibatches
     members: int = 40  # predictions of an ensemble
     networks: int = 4  # that are stopped early, and share the epochs
@@ -63,9 +63,11 @@ def _transformer(data: DataSet, dropout: float) -> nn.Module:
 PROBLEMS: Mapping[str, Large] = {
     "mnist": Large(
         "mnist", _convnet((8, 16)), "60,000 training rows; network and epochs are not told", 60_000, rows=10_000,
-        temperatures=(3e-5, 1e-4, 3e-4),
     ),
-    "cifar10": Large("cifar10", _convnet((16, 32, 64)), "20 epochs on 50,000 training rows", 50_000),
+    "cifar10": Large(
+        "cifar10", _convnet((16, 32, 64)), "20 epochs on 50,000 training rows", 50_000,
+        temperatures=(3e-6, 1e-5, 3e-5),
+    ),
     "translation": Large(
         "english-portuguese", _transformer, "another corpus and a larger transformer", loss=token_loss,
         epochs=16, batch=50, rate=2e-3, temperatures=(3e-6, 1e-5, 3e-5), dt=0.4, friction=0.2,

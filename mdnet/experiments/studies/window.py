@@ -26,7 +26,7 @@ from mdnet.figures import Line, curves
 CHOSEN = "simmering, T chosen on held-out rows"
 ADAM = "Adam"
 ROWS = 20  # of the sine that is scanned finely
-FINE = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.05)
+FINE = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.05, 0.1)
 EVERY = 60  # steps between two predictions of a scan, at least
 SHORTER = {"digits": 2_000}  # sampling steps of a scan where a problem's own would take too long
 
