@@ -17,6 +17,7 @@ from trajectories.storage import parameters as settings
 from trajectories.storage.reader import Trajectory
 
 RESULTS = "results.json"
+_WIDE = 1.9  # times its height: a picture that needs the whole width of the page
 _GOOD = "pass|passed|ok|yes|holds|agrees|confirmed|reproduced|converged|true"
 _BAD = "fail|fails|failed|no|violated|disagrees|refuted|not reproduced|not converged|false"
 
@@ -103,7 +104,9 @@ def _drawn_before(
         except (OSError, ValueError) as error:
             missing.append({"title": figure["title"], "missing": f"{path} cannot be read: {error}"})
             continue
-        found.append({"title": figure["title"], "svg": svg, "caption": figure.get("caption", ""), "wide": True})
+        box = re.search(r'viewBox="[\d.]+ [\d.]+ ([\d.]+) ([\d.]+)"', svg)
+        wide = box is not None and float(box[1]) > _WIDE * float(box[2])
+        found.append({"title": figure["title"], "svg": svg, "caption": figure.get("caption", ""), "wide": wide})
     return found
 
 

@@ -34,7 +34,7 @@ SHORTER = {"digits": 2_000}  # sampling steps of a scan where a problem's own wo
 def heated(task: Task, temperatures: Values, overfit: Tensor | None = None) -> Array:
     """Return what restrained ensembles say of the test rows at each T, (temperatures, members, seeds, rows, outputs).
 
-    All temperatures are replicas of one run, lam = T. `overfit`: Adam's minima (seeds, dof), found here unless given.
+    All temperatures are replicas of one run, prior at T. `overfit`: Adam's minima (seeds, dof), found here unless given.
     """
     start = simmering.overfit(task, progress=False) if overfit is None else overfit
     return restrained(task, by_replica(task, temperatures), start)
@@ -80,7 +80,7 @@ def predict(task: Task, overfit: Tensor) -> tuple[Array, str]:
     problem, steps = task.problem, SHORTER.get(task.name, task.problem.sample_steps)
     cost = 2 * problem.adam_steps + (len(TEMPERATURES) + 1) * (problem.heating + steps)
     return found.best, (
-        f"{CHOSEN}: restrained, lam = T, {steps} steps at the target, a prediction every "
+        f"{CHOSEN}: restrained, prior at T, {steps} steps at the target, a prediction every "
         f"{max(EVERY, problem.sample_every)}; {cost} gradients a seed with the choice. T {found.choice.note}."
     )
 
@@ -129,7 +129,7 @@ def few_rows(finished: Finished) -> Study:
         title=f"The temperature window with {ROWS} training points",
         columns=["T", "error to the truth (MSE)", "mean error over that of Adam"],
         rows=rows,
-        caption=f"Restrained, lam = T. Adam trains {ROWS} points to its end, and {task.problem.heating} steps of "
+        caption=f"Restrained, prior at T. Adam trains {ROWS} points to its end, and {task.problem.heating} steps of "
         f"heating and {task.problem.sample_steps} of sampling follow at each T; ± is the standard error over seeds.",
         checks=[
             Check("best T lies inside the window", f"above {FINE[0]:g}, below {FINE[-1]:g}", f"T = {FINE[best]:g}",
@@ -167,7 +167,7 @@ def _drawn(finished: Finished, test: Sequence[Array], held: Sequence[Array]) -> 
     figure = curves(lines, x="temperature T (k_B = 1)", y=what, log="xy", levels={"Adam, test rows": adam})
     return Plot(
         "Test and held-out error against T", figure,
-        f"The loss of the ensemble's joint prediction, lam = T; bars are standard errors over {task.seeds} seeds. The "
+        f"The loss of the ensemble's joint prediction, prior at T; bars are standard errors over {task.seeds} seeds. The "
         f"held-out curve is of networks that train on the other {1 - HELD_OUT:.0%} of the training rows, and its "
         "targets have their noise.",
     )  # fmt: skip
@@ -175,7 +175,7 @@ def _drawn(finished: Finished, test: Sequence[Array], held: Sequence[Array]) -> 
 
 def _few_drawn(task: Task, errors: Sequence[Array], adam: Array) -> Plot:
     figure = curves(
-        [_line("simmering, lam = T", FINE, errors)], x="temperature T (k_B = 1)", y="error to the truth (MSE)",
+        [_line("simmering, restrained", FINE, errors)], x="temperature T (k_B = 1)", y="error to the truth (MSE)",
         log="xy", levels={"Adam": float(adam.mean())},
     )  # fmt: skip
     caption = f"{ROWS} training points; bars are standard errors over {task.seeds} seeds."
@@ -187,7 +187,7 @@ def _told(task: Task) -> str:
     steps = SHORTER.get(task.name, problem.sample_steps)
     shorter = f", fewer than the {problem.sample_steps} of the main table" if steps < problem.sample_steps else ""
     return (
-        f"Restrained, lam = T, all temperatures as replicas of one run: from Adam's minimum {problem.heating} steps of "
+        f"Restrained, prior at T, all temperatures as replicas of one run: from Adam's minimum {problem.heating} steps of "
         f"heating, {steps} of sampling{shorter}. Each seed chooses the T of least held-out loss, that of networks "
         f"trained on the other {1 - HELD_OUT:.0%} of its training rows; no test row is seen. The held-out loss of the "
         "choice is a minimum over T and therefore too small."
