@@ -176,6 +176,6 @@ def notes(task: Task, mode: Mode, heating: str, spent: Sequence[str]) -> list[st
         "beforehand, not tuned on these test sets; the dt of AUTO-MPG was chosen on other splits (seeds from 1000 on). "
         "Choosing costs gradients beyond the budget, of every method alike.",
         "One global chain holds the kinetic temperature and yet lets U swing for long where modes couple weakly (see "
-        "the energy), and single tensors up to half off T. Without restraint it drives flat directions apart; a Langevin "
-        "bath does not.",
+        "the energy), and single tensors up to half off T. Without restraint it drives flat directions apart; a "
+        "Langevin bath does not.",
     ]

@@ -154,7 +154,7 @@ def _told(task: Task, runs: Sequence[Steered], acceptance: float) -> str:
     starts = ", ".join(f"{run.first:g}" for run in runs)
     period = 2 * math.pi / math.sqrt(runs[-1].first) / problem.dt
     return (
-        f"All restrained, prior at T. Steered: on {1 - HELD_OUT:.0%} of the training rows T moves down the held-out loss "
+        f"Restrained, prior at T. Steered: on {1 - HELD_OUT:.0%} of the training rows T goes down the held-out loss "
         f"of the run's own ensemble for {problem.sample_steps} steps from T = {FIRST[0]:g}, is held for "
         f"{problem.heating}, in which that ensemble is sampled, and then all rows are heated to it. Replica exchange: "
         f"{RUNGS} rungs from {problem.temperature / SPAN:g} to {problem.temperature * SPAN:g} for every seed, the loss "

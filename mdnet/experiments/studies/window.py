@@ -34,7 +34,7 @@ SHORTER = {"digits": 2_000}  # sampling steps of a scan where a problem's own wo
 def heated(task: Task, temperatures: Values, overfit: Tensor | None = None) -> Array:
     """Return what restrained ensembles say of the test rows at each T, (temperatures, members, seeds, rows, outputs).
 
-    All temperatures are replicas of one run, prior at T. `overfit`: Adam's minima (seeds, dof), found here unless given.
+    All are replicas of one run, prior at T. `overfit`: Adam's minima (seeds, dof), found here unless given.
     """
     start = simmering.overfit(task, progress=False) if overfit is None else overfit
     return restrained(task, by_replica(task, temperatures), start)
@@ -167,7 +167,7 @@ def _drawn(finished: Finished, test: Sequence[Array], held: Sequence[Array]) -> 
     figure = curves(lines, x="temperature T (k_B = 1)", y=what, log="xy", levels={"Adam, test rows": adam})
     return Plot(
         "Test and held-out error against T", figure,
-        f"The loss of the ensemble's joint prediction, prior at T; bars are standard errors over {task.seeds} seeds. The "
+        f"The loss of the joint prediction, prior at T; bars are standard errors over {task.seeds} seeds. The "
         f"held-out curve is of networks that train on the other {1 - HELD_OUT:.0%} of the training rows, and its "
         "targets have their noise.",
     )  # fmt: skip
@@ -187,7 +187,7 @@ def _told(task: Task) -> str:
     steps = SHORTER.get(task.name, problem.sample_steps)
     shorter = f", fewer than the {problem.sample_steps} of the main table" if steps < problem.sample_steps else ""
     return (
-        f"Restrained, prior at T, all temperatures as replicas of one run: from Adam's minimum {problem.heating} steps of "
+        f"Restrained, prior at T, all as replicas of one run: from Adam's minimum {problem.heating} steps of "
         f"heating, {steps} of sampling{shorter}. Each seed chooses the T of least held-out loss, that of networks "
         f"trained on the other {1 - HELD_OUT:.0%} of its training rows; no test row is seen. The held-out loss of the "
         "choice is a minimum over T and therefore too small."
