@@ -495,6 +495,7 @@ def test_hooks_are_called():
         ({"collect_every": 0}, "Invalid collect_every"),
         ({"burn_in": -1}, "Invalid .*burn_in"),
         ({"keep": 0}, "Invalid keep: 0"),
+        ({"thermostat": "langevin"}, "Invalid thermostat: .langevin."),
         ({"thermostat": Langevin(torch.full((2, 1), T), 1.0)}, "each of several replicas"),
     ],
 )

@@ -16,6 +16,7 @@ import trajectories
 from mdnet.data import Stack
 from mdnet.experiments import reproduction, simmering
 from mdnet.experiments.commands import app
+from mdnet.experiments.jobs import Request, each
 from mdnet.experiments.problems import PROBLEMS, prepare, published
 from mdnet.experiments.results import Comparison
 from mdnet.experiments.selection import choose
@@ -135,8 +136,8 @@ def test_settings_are_chosen_without_a_look_at_the_test_rows():
         x = task.data.test[0].numpy()
         return np.stack([(np.sin(2 * np.pi * x) + value)[None] for value in values])
 
-    for each in (task, blind):
-        choice = choose(each, shifted, [2.0, 0.0, 1.0, np.nan])
+    for which in (task, blind):
+        choice = choose(which, shifted, [2.0, 0.0, 1.0, np.nan])
         assert choice.places.tolist() == [1, 1, 1]
         assert choice.chosen.tolist() == [0, 0, 0]
     assert "0 (3)" in choice.note
@@ -159,6 +160,9 @@ def test_unknown_problems_and_existing_runs_are_told_before_any_work(tmp_path):
         reproduction.reproduce("sin", tmp_path)
     with pytest.raises(ValueError, match="unknown heating 'stairs'; did you mean 'staircase'"):
         reproduction.reproduce("sine", tmp_path, heating="stairs")
+    request = Request(tmp_path, None, 0, "retrofit", "staircase", True, False)
+    with pytest.raises(ValueError, match="did you mean 'mnist'"):
+        next(each(["sine", "mnsit"], request, jobs=1, threads=1))
     (tmp_path / "sine" / "free").mkdir(parents=True)
     (tmp_path / "sine" / "free" / "trajectory.h5").touch()
     with pytest.raises(md.OutputExistsError, match="overwrite"):

@@ -13,8 +13,10 @@ import torch
 
 from mdnet.experiments.large import minibatch
 from mdnet.experiments.large.problems import PROBLEMS as LARGE
+from mdnet.experiments.problems import PROBLEMS
 from mdnet.experiments.reproduction import reproduce
 from mdnet.experiments.simmering import Mode
+from mdnet.spelling import unknown
 from trajectories.console import say
 
 
@@ -35,7 +37,13 @@ class Request:
 
 
 def each(problems: Sequence[str], request: Request, *, jobs: int, threads: int) -> Iterator[Path]:
-    """Yield the folder of each problem when it is done: in order in this process, or of several as they end."""
+    """Yield the folder of each problem when it is done: in order in this process, or of several as they end.
+
+    Raises ValueError for an unknown problem before any is begun.
+    """
+    for problem in problems:
+        if problem not in PROBLEMS and problem not in LARGE:
+            raise ValueError(unknown("problem", problem, [*PROBLEMS, *LARGE]))
     if min(jobs, len(problems)) == 1:
         torch.set_num_threads(threads)
         for problem in problems:

@@ -70,6 +70,10 @@ class Simmer(Optimizer):
         seed: int | None = None,
     ) -> None:
         self._thermostat: Thermostat = Langevin(1e-4, friction=1.0) if thermostat is None else thermostat
+        if not callable(self._thermostat) or not hasattr(self._thermostat, "bath"):
+            raise ValueError(
+                f"Invalid thermostat: {thermostat!r}; give an object, such as thermostats.Bussi(1e-4, tau=0.5)"
+            )
         own = getattr(self._thermostat, "temperature", None)
         if own is not None and own.numel() != 1:
             raise ValueError(f"{self._thermostat} has a temperature for each of several replicas; give it one number")
