@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from torch import Tensor
 
 import trajectories
 from mdnet.experiments import claims, results, simmering
@@ -74,15 +76,8 @@ def reproduce(
         held = simmering.overfit(task, task.problem.temperature, progress=progress)
     free = task.particles()
     said: dict[str, Array] = {ADAM: task.predict(free, overfit), HELD: task.predict(free, held)}
-    spent: list[str] = []
-    for control in (EARLY,) if brief else CONTROLS:
-        with stages(control.name):
-            said[control.name], note = control.predict(task)
-        spent.append(note)
-    if not brief:
-        with stages(window.CHOSEN):
-            said[window.CHOSEN], note = window.predict(task, overfit)
-        spent.append(note)
+    others, spent = controlled(task, overfit, brief, stages)
+    said |= others
     start = overfit if mode == "retrofit" else simmering.starts(task)
     staircase = "staircase" if heating == PUBLISHED else heating
     for run, place in planned.items():
@@ -91,9 +86,7 @@ def reproduce(
                 task, run, place, start=start, mode=mode, heating=staircase, overwrite=overwrite, progress=progress
             )
         said[run.method] = predicted.reshape(-1, *predicted.shape[2:])
-    comparison = Comparison(task.truth, task.problem.metric)
-    for method, predictions in said.items():
-        comparison.add(method, predictions)
+    comparison = compared(task, said)
     runs = {run.method: place for run, place in planned.items()}
     finished = Finished(task, folder, overfit, held, runs, said, comparison, overwrite, progress)
     studies = []
@@ -111,6 +104,28 @@ def reproduce(
         trajectories.report.write([folder, *runs.values()], folder)
     checks += [check for study in studies for check in study.checks]
     return Reproduction(folder, list(runs.values()), comparison, checks, studies)
+
+
+def controlled(task: Task, overfit: Tensor, brief: bool, stages: Stages) -> tuple[dict[str, Array], list[str]]:
+    """Return what the controls predict, and simmering at the T that held-out rows choose, with a note on each."""
+    said, spent = {}, []
+    for control in (EARLY,) if brief else CONTROLS:
+        with stages(control.name):
+            said[control.name], note = control.predict(task)
+        spent.append(note)
+    if not brief:
+        with stages(window.CHOSEN):
+            said[window.CHOSEN], note = window.predict(task, overfit)
+        spent.append(note)
+    return said, spent
+
+
+def compared(task: Task, said: Mapping[str, Array]) -> Comparison:
+    """Score what each method predicts (members, seeds, rows, outputs)."""
+    comparison = Comparison(task.truth, task.problem.metric)
+    for method, predictions in said.items():
+        comparison.add(method, predictions)
+    return comparison
 
 
 class Stages:
