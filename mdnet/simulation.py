@@ -240,3 +240,9 @@ class Simulation:
         if first:
             self._report()
             self._save()
+
+
+def finish(simulation: Simulation, steps: int, *, progress: bool = True) -> None:
+    """Run all steps of a part of something larger; raises KeyboardInterrupt where a signal has stopped it."""
+    if simulation.run(steps, progress=progress) == "interrupted":
+        raise KeyboardInterrupt

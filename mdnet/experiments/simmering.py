@@ -27,6 +27,7 @@ from integrators import VERLET, Splitting, Thermostat, outer
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
 from mdnet.schedules import Schedule
+from mdnet.simulation import finish
 from thermostats import Langevin, NoseHooverChain
 
 Mode = Literal["retrofit", "ab-initio"]
@@ -131,7 +132,7 @@ def simmer(
                 md.Predictions(test[0], every=problem.sample_every, per_replica=True),
             ],
         )  # fmt: skip
-    simulation.run(first + problem.sample_steps, progress=progress)
+    finish(simulation, first + problem.sample_steps, progress=progress)
     said = samples(folder, after=first)
     return np.moveaxis(said.reshape(len(said), task.seeds, copies, *said.shape[2:]), 2, 1)
 

@@ -13,7 +13,7 @@ from scipy import optimize, special
 from torch import Tensor
 
 from integrators import Integrator, Phase
-from mdnet.simulation import Simulation
+from mdnet.simulation import Simulation, finish
 from mdnet.system import ParticleSystem
 from mdnet.tempering.tempered import Tempering, TemperingError, What
 
@@ -126,7 +126,7 @@ def from_pilot(
     before = system.stiffness
     engine = integrator(pilot.temperatures(system.replicas))
     run = Simulation(system, engine, positions=positions, seed=seed, actions=[pilot])
-    run.run(steps, progress=False)
+    finish(run, steps, progress=False)
     system.stiffness = before
     return _place(pilot, acceptance, at_most, system.dof)
 

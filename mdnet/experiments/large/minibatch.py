@@ -32,6 +32,7 @@ from mdnet.experiments.reproduction import Reproduction, Stages, Tell
 from mdnet.experiments.results import Comparison
 from mdnet.experiments.simmering import Mode
 from mdnet.recording import refuse_existing
+from mdnet.simulation import finish
 from thermostats import AdaptiveLangevin
 
 
@@ -162,7 +163,7 @@ def simmer(
             "test": {"targets": task.truth[: collect.kept].cpu().numpy()},
         },
     )  # fmt: skip
-    simulation.run(steps, progress=progress)
+    finish(simulation, steps, progress=progress)
     return collect.tally
 
 

@@ -16,6 +16,7 @@ from integrators import VERLET, Integrator, Phase, Splitting, Thermostat, kineti
 from mdnet.experiments.problems import Task
 from mdnet.experiments.results import Array
 from mdnet.experiments.simmering import HEATINGS
+from mdnet.simulation import finish
 
 EVERY = 10  # steps between two samples of the energies
 
@@ -46,7 +47,7 @@ def sample(task: Task, bath: Thermostat, *, start: Tensor) -> Sampled:
         schedule={"temperature": schedule}, seed=task.seed, reporters=[look],
     )  # fmt: skip
     began = time.process_time()
-    simulation.run(problem.heating + problem.sample_steps, progress=False)
+    finish(simulation, problem.heating + problem.sample_steps, progress=False)
     return look.sampled(time.process_time() - began, native="native" in repr(simulation.stepper).split(" (")[0])
 
 

@@ -17,6 +17,7 @@ from mdnet.experiments.results import Array
 from mdnet.experiments.selection import TEMPERATURES
 from mdnet.experiments.studies.finished import Finished
 from mdnet.experiments.studies.window import EVERY
+from mdnet.simulation import finish
 from mdnet.steering import SteerTemperature
 from mdnet.tempering import ReplicaExchange
 
@@ -87,4 +88,4 @@ def _run(
             md.Predictions(test.repeat_interleave(copies, 0), every=EVERY, per_replica=True),
         ],
     )  # fmt: skip
-    simulation.run(problem.heating + problem.sample_steps, progress=finished.progress)
+    finish(simulation, problem.heating + problem.sample_steps, progress=finished.progress)
