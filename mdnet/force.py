@@ -62,6 +62,13 @@ class BatchForce:
         with torch.no_grad(), products(self.system.precision, q.device):
             return self._gradient(q, inputs, targets)
 
+    def mean_loss(self, q: Tensor) -> Tensor:
+        """Return the mean loss (replicas,) float64 at q, without scale and prior: no gradient if that is cheaper."""
+        if self.native is not None:
+            return self.slope(q)[0].double()
+        with torch.no_grad(), products(self.system.precision, q.device):
+            return self._losses(q, self.system.inputs, self.system.targets)[0].double()
+
     def energy(self, q: Tensor) -> Tensor:
         """Return u (replicas,) float64 at q (replicas, dof), without the force where it is cheaper to leave it."""
         if self.native is not None:

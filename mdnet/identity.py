@@ -48,6 +48,7 @@ def describe(
             "actions": [str(action) for action in actions] or None,
             "seed": seed,
         },
+        "landscape": _landscape(integrator, actions),
         "tempering": next((_ladder(action) for action in actions if hasattr(action, "ladder")), None),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _LIBRARIES},
     }
@@ -78,6 +79,7 @@ def fingerprint(
         "precision": system.precision,
         "integrator": str(integrator),
         "minibatch": _minibatch(integrator),
+        "landscape": str(_landscape(integrator, actions)),
         "schedule": str(dict(schedule)),
         "seed": str(seed),
         "reporters": str([(type(r).__name__, r.every, getattr(r, "settings", {})) for r in reporters]),
@@ -99,6 +101,16 @@ def _minibatch(integrator: Integrator) -> str:
 def _ladder(action: Any) -> dict[str, Any]:
     """The method and its parameters, the ladder among them: what trajectories.tempering reads."""
     return {"method": type(action).__name__, **action.settings}
+
+
+def _landscape(integrator: Integrator, actions: Sequence[Any]) -> dict[str, Any] | None:
+    """Variables and bias of a biased force, and what counts beside them: what trajectories.landscape reads."""
+    settings: dict[str, Any] | None = getattr(getattr(integrator, "force", None), "settings", None)
+    counting = next((action for action in actions if hasattr(action, "record")), None)
+    if settings is None or counting is None:
+        return settings
+    counted = {"record": [each.axis.as_dict() for each in counting.record], "learn": counting.learn + counting.settle}
+    return settings | counted | {"every": counting.every, "factor": getattr(counting.weights, "factor", None)}
 
 
 def _name(function: Any) -> str:

@@ -58,7 +58,7 @@ def _table(
     only: Collection[str] = (), without: Collection[str] = (), categories: Collection[str] = (),
 ) -> Callable[[str, int], DataSet]:  # fmt: skip
     def make(name: str, seed: int) -> DataSet:
-        path = _find(name, files, origin)
+        path = find(name, files, origin)
         columns, targets = read_table(path, target, only=only, without=without, categories=categories)
         return DataSet(name, columns.values.float(), targets.float(), "regression", str(path), features=columns.names)
 
@@ -69,7 +69,7 @@ def _images(files: Collection[str], origin: str) -> Callable[[str, int], DataSet
     """Images as (n, channels, height, width) with grey values 0 to 255 as 0 to 1, training rows first."""
 
     def make(name: str, seed: int) -> DataSet:
-        path = _find(name, files, origin)
+        path = find(name, files, origin)
         pixels, labels, rows = read_batches(path) if path.is_dir() else _archive(path)
         return DataSet(
             name, torch.from_numpy(pixels).float() / 255, torch.from_numpy(labels), "classification", str(path),
@@ -94,7 +94,7 @@ def _archive(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64], int]:
 def _higgs(name: str, seed: int) -> DataSet:
     """The first rows of HIGGS: the label first, then 28 numbers, without a heading."""
     origin = "https://archive.ics.uci.edu/dataset/280 (CC BY 4.0)"
-    path = _find(name, ["HIGGS.csv", "HIGGS.csv.gz"], origin)
+    path = find(name, ["HIGGS.csv", "HIGGS.csv.gz"], origin)
     values = np.loadtxt(path, delimiter=",", max_rows=_HIGGS_ROWS, ndmin=2, dtype=np.float32)
     labels = values[:, 0]
     if values.shape[1] != 1 + _HIGGS_FEATURES or not np.isin(labels, (0, 1)).all() or not np.isfinite(values).all():
@@ -110,10 +110,10 @@ def _higgs(name: str, seed: int) -> DataSet:
 
 def _pairs(name: str, seed: int) -> DataSet:
     origin = "the Debian packages debian-handbook, debian-reference and debian-faq, as (part, English, Portuguese)"
-    return translations(name, _find(name, ["debian_en_pt.tsv.gz"], origin))
+    return translations(name, find(name, ["debian_en_pt.tsv.gz"], origin))
 
 
-def _find(name: str, files: Collection[str], origin: str) -> Path:
+def find(name: str, files: Collection[str], origin: str) -> Path:
     folder = os.environ.get(FOLDER)
     folders = ([Path(folder)] if folder else []) + [_OWN]
     for place in folders:

@@ -60,10 +60,12 @@ def method_part(integrator: Integrator, whole: ParticleSystem, own: ParticleSyst
         if force.shared and rows.stop - rows.start == 1:
             raise ValueError("a batch that replicas share needs two replicas or more on each rank; take fewer ranks")
         known[id(force)] = own.minibatch(force.size, replace=force.replace, shared=force.shared)
+    elif callable(divide := getattr(force, "part", None)):
+        known[id(force)] = divide(own, rows)
     elif force is not whole.force:
         raise ValueError(
-            f"the force {force} cannot be divided over ranks; allowed are system.force and system.minibatch(...), or "
-            "run in one process"
+            f"the force {force} cannot be divided over ranks; allowed are system.force, system.minibatch(...) "
+            "and a BiasedForce, or run in one process"
         )
     known |= {id(x): x[rows].clone() for x in _tensors(integrator, {*known}) if x.shape == (whole.replicas, 1)}
     return copy.deepcopy(integrator, known)
@@ -99,6 +101,8 @@ class ScheduleRows:
 
 def reporter_part(reporter: Any, rows: slice) -> Any:
     """Return a copy of a reporter whose data of each replica are those of these replicas."""
+    if callable(divide := getattr(reporter, "part", None)):
+        return divide(rows)
     cut = copy.copy(reporter)
     if getattr(reporter, "per_replica", False):
         if isinstance(getattr(reporter, "data", None), Mapping):

@@ -118,6 +118,15 @@ class Comparison:
 
 
 @dataclass(frozen=True, eq=False)
+class Table:
+    """A main table that scores no methods seed by seed."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
 class Plot:
     """A picture of a result: its title, the figure, and a caption that says what is drawn and what the bars are."""
 
@@ -163,7 +172,7 @@ class Study:
 def write(
     folder: Path,
     title: str,
-    comparison: Comparison,
+    comparison: Comparison | Table,
     checks: Sequence[Check],
     notes: Sequence[str],
     studies: Sequence[Study] = (),
@@ -177,8 +186,8 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "title": title,
-        "columns": comparison.columns,
-        "rows": comparison.rows,
+        "columns": list(comparison.columns),
+        "rows": [list(row) for row in comparison.rows],
         "checks": [check.entry() for check in [*checks, *(c for study in studies for c in study.checks)]],
         "notes": list(notes),
         "scores": {method: one.entry() for method, one in comparison.scores.items()},

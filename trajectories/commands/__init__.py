@@ -5,11 +5,12 @@ import typer
 from trajectories.commands.check import check
 from trajectories.commands.entropy import entropy
 from trajectories.commands.export import export
+from trajectories.commands.landscape import landscape
 from trajectories.commands.look import info, report
 from trajectories.commands.recover import recover
 from trajectories.commands.watch import watch
 
-COMMANDS = (info, report, watch, check, entropy, export, recover)
+COMMANDS = (info, report, watch, check, entropy, landscape, export, recover)
 
 
 def add_to(app: typer.Typer) -> None:
