@@ -14,6 +14,7 @@ import typer
 import mdnet as md
 from mdnet.bench.cases import CASES, PAIRS, TEMPERATURE
 from mdnet.bench.gpu import gpu_tables, precision_table
+from mdnet.bench.landscape import landscape_table
 from mdnet.bench.offline import offline_table
 from mdnet.bench.rate import Timing, rate_table
 from mdnet.bench.rivals import peers_table
@@ -27,7 +28,7 @@ from mdnet.spelling import unknown
 from mdnet.timing import keep_memory
 
 _BIAS = "what forces of fewer digits change; z in standard errors from independent replicas"
-TABLES = ("rate", "scaling", "peers", "ranks", "precision", "gpu", "writing", "offline")
+TABLES = ("rate", "scaling", "peers", "ranks", "precision", "gpu", "writing", "offline", "landscape")
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,9 @@ def _timed(name: str, threads: int, plan: _Plan) -> Iterator[Table]:
     """The tables that are made for each number of threads."""
     if name == "scaling":
         yield scaling_table(plan.routes[0], plan.pairs, threads, plan.how, plan.largest)
+        return
+    if name == "landscape":
+        yield landscape_table(threads, plan.how)
         return
     for case in plan.cases:
         if name == "rate":

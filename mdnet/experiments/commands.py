@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mdnet.console import errors_told, say, tabulate
+from mdnet.console import errors_told
 from mdnet.experiments.jobs import Request, each
+from mdnet.experiments.landscape.commands import entropy_landscape
 from mdnet.experiments.large.problems import PROBLEMS as LARGE
 from mdnet.experiments.problems import PROBLEMS
 from mdnet.experiments.reproduction import PUBLISHED
+from mdnet.experiments.showing import show
 from mdnet.experiments.simmering import HEATINGS, Mode
 
 app = typer.Typer(help="Reproduce a published system, with its controls.", no_args_is_help=True)
+
+
+app.command()(entropy_landscape)
 
 
 @app.callback()
@@ -61,17 +65,3 @@ def simmering(
             holds = show(folder) and holds
     if check and not holds:
         raise typer.Exit(1)
-
-
-def show(folder: Path) -> bool:
-    """Print table and checks of a folder's results.json, and return whether all hold; the studies are in the page."""
-    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    tabulate(f"\n{found['title']}; mean ± standard error over seeds", found["columns"], found["rows"])
-    if found["studies"]:
-        say(f"In the report: {'; '.join(study['title'] for study in found['studies'])}.")
-    columns = ["check", "expectation", "measured", "verdict"]
-    tabulate("Checks", columns, [list(entry.values()) for entry in found["checks"]])
-    for run in found["runs"]:
-        say(f"trajectory: {folder / run / 'trajectory.h5'}")
-    say(f"report:     {folder / 'report.html'}")
-    return all(entry["verdict"] == "pass" for entry in found["checks"])

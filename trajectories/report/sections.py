@@ -19,7 +19,7 @@ class Section(NamedTuple):
 
 def sections(run: Trajectory) -> list[Section]:
     """List the sections of a run; a function that has nothing to draw raises `Missing` when called."""
-    from trajectories.report import tempering_figures
+    from trajectories.report import landscape_figures, tempering_figures
 
     listed = [
         Section("run", "The run", _run()),
@@ -28,6 +28,7 @@ def sections(run: Trajectory) -> list[Section]:
         Section("ensemble", "Ensemble", _ensemble()),
         Section("thermodynamics", "Thermodynamics", _thermodynamics(run)),
         Section("entropy", "Entropy", _entropy()),
+        Section("landscape", "Entropy landscape", dict(landscape_figures.drawn(run))),
         Section("tempering", "Tempering", dict(tempering_figures.drawn(run))),
     ]
     return [section for section in listed if section.items]
