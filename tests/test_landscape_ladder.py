@@ -275,6 +275,23 @@ def test_a_ladder_goes_on_bit_for_bit(tmp_path):
     assert (swaps[0][-1][1] > 0).all()
 
 
+@pytest.mark.parametrize(("dead", "told"), [(3, False), (12, True)])
+def test_a_dead_network_begins_where_its_neighbour_does(dead, told):
+    """Few walkers without a gradient take the place of the nearest that arrived; of many it is told."""
+    system = harmonic(3, 24)
+    force = BiasedForce(system, [OfParameters(lambda q: torch.relu(q[0]), "x")], Line(1.0))
+    q = torch.full((24, 3), 0.05, dtype=torch.float64)
+    q[:dead, 0] = -1.0
+    window = [Axis.of_width("x", 0.1, 0.9, 0.1)]
+    if told:
+        with pytest.raises(ValueError, match="12 of 24 walkers did not arrive"):
+            bring_inside(force, q, window, steps=300)
+        return
+    found = force.look(bring_inside(force, q, window, steps=300))[:, 0]
+    assert ((found >= 0.1) & (found < 0.9)).all()
+    torch.testing.assert_close(found[:dead], found[dead].expand(dead))
+
+
 def test_walkers_are_brought_into_their_windows():
     """Each walker gets into the window of its own table, all over it, from above and from below."""
     system = harmonic(10, 24)

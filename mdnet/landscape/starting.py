@@ -13,6 +13,7 @@ from mdnet.landscape.table import Table
 from mdnet.priors import Box, mirror
 from trajectories.landscape.axes import Axis
 
+_MOST = 0.8  # share of the walkers of a window that have to arrive by themselves
 _NEAR = 0.02  # share of a window that counts as having arrived at its middle
 
 
@@ -36,8 +37,9 @@ def bring_inside(
     walkers, by default each one's own of the force's `Table`. `targets` (replicas,) of the first variable: by default
     evenly over the window, so that the walkers do not begin at one place.
 
-    Raises ValueError for axes that do not fit the variables, targets beyond the window, and, naming a walker, where
-    some have not arrived after `steps` steps of the learning rate `rate`.
+    Networks can be dead, as of rectifiers that no row reaches: a walker that has not arrived after `steps` steps of the
+    learning rate `rate` begins where the nearest of its window does. Raises ValueError for axes that do not fit the
+    variables, targets beyond the window, and, naming a walker, where more than a fifth of a window has not arrived.
     """
     low, high, place = _windows(force, axes)
     aim = low[:, 0] + place * (high - low)[:, 0] if targets is None else targets.to(low)
@@ -62,7 +64,10 @@ def bring_inside(
         adam.step()
         if walls is not None:
             q.copy_(mirror(q, walls)[0])
-    raise ValueError(_lost(force, x, arrived, low, high, aim, steps))
+    stand_in, share = _neighbours(arrived, low, aim)
+    if (share < _MOST).any():
+        raise ValueError(_lost(force, x, arrived, low, high, aim, steps))
+    return torch.where(arrived[:, None], found, found[stand_in])
 
 
 def masses_of_box(network: nn.Module, box: Box) -> dict[str, float]:
@@ -75,6 +80,13 @@ def masses_of_box(network: nn.Module, box: Box) -> dict[str, float]:
     walls = box.walls(table)
     ratio = (walls.min() / walls).square()
     return {entry.name: float(ratio[entry.offset]) for entry in table.entries}
+
+
+def _neighbours(arrived: Tensor, low: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:
+    """The arrived walker of the same window with the nearest target, and the share of it that arrived (replicas,)."""
+    same = (low[:, None] == low).all(-1)
+    away = (aim[:, None] - aim).abs().masked_fill(~(same & arrived), torch.inf)
+    return away.argmin(1), (same & arrived).sum(1) / same.sum(1)
 
 
 def _windows(force: BiasedForce, axes: Sequence[Axis] | None) -> tuple[Tensor, Tensor, Tensor]:
