@@ -60,8 +60,8 @@ def method_part(integrator: Integrator, whole: ParticleSystem, own: ParticleSyst
         if force.shared and rows.stop - rows.start == 1:
             raise ValueError("a batch that replicas share needs two replicas or more on each rank; take fewer ranks")
         known[id(force)] = own.minibatch(force.size, replace=force.replace, shared=force.shared)
-    elif callable(divide := getattr(force, "part", None)):
-        known[id(force)] = divide(own, rows)
+    elif (divide := getattr(type(force), "part", None)) is not None:
+        known[id(force)] = divide(force, own, rows)
     elif force is not whole.force:
         raise ValueError(
             f"the force {force} cannot be divided over ranks; allowed are system.force, system.minibatch(...) "
