@@ -47,7 +47,7 @@ def entropy_landscape(
     check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest for small networks.")] = 1,
 ) -> None:
     """The density of states of a network over train and test loss (Yang, Zhang, Shang, Zhang 2025)."""
     torch.set_num_threads(threads)
