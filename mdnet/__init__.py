@@ -6,9 +6,11 @@ moves it in a Simulation; reporters fill the file that the package `trajectories
 
 from mdnet import curvature, data, networks, reduction
 from mdnet.adaptation import AdaptStep
+from mdnet.cadence import At, log_spaced
 from mdnet.cautions import NonCanonicalWarning, UnboundedWarning
 from mdnet.checkpoint import ResumeError
 from mdnet.frames import load_frame
+from mdnet.noise_level import NoiseLevel
 from mdnet.optimizer import Simmer
 from mdnet.priors import Box, GaussianPrior
 from mdnet.projections import PrincipalComponents, RandomProjection
@@ -24,6 +26,7 @@ from mdnet.reporters import (
 )
 from mdnet.schedules import Constant, Cosine, Cyclical, Linear, Staircase, Table
 from mdnet.simulation import Simulation
+from mdnet.snapshots import GraphEntropy
 from mdnet.stability import DivergenceError
 from mdnet.steering import SteerTemperature
 from mdnet.system import ParticleSystem
@@ -34,6 +37,7 @@ from trajectories import Storage
 
 __all__ = [
     "AdaptStep",
+    "At",
     "Box",
     "ConfigurationalTemperature",
     "Constant",
@@ -43,7 +47,9 @@ __all__ = [
     "Evaluate",
     "Frames",
     "GaussianPrior",
+    "GraphEntropy",
     "Linear",
+    "NoiseLevel",
     "NonCanonicalWarning",
     "OutputExistsError",
     "ParticleSystem",
@@ -69,6 +75,7 @@ __all__ = [
     "from_pilot",
     "geometric",
     "load_frame",
+    "log_spaced",
     "minimise",
     "networks",
     "r2",

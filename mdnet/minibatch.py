@@ -40,6 +40,10 @@ class MinibatchForce:
         """Return u (replicas,) float64 and f (replicas, dof) at q (replicas, dof) on fresh rows."""
         return self._batch.on(q, *self._rows_for(q))
 
+    def mean(self, q: Tensor) -> Evaluation:
+        """Return u and f on all rows: what a batch's are in the mean, but for layers that couple its rows."""
+        return self.system.force(q)
+
     def slope(self, q: Tensor) -> Evaluation:
         """Return the mean loss (replicas,) and its gradient (replicas, dof) on fresh rows, without scale and prior."""
         return self._batch.slope_on(q, *self._rows_for(q))

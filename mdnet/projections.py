@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from integrators import Integrator, Phase
-from mdnet.reporters import cadence
+from mdnet.cadence import Cadence, cadence
 from mdnet.system import ParticleSystem
 
 _BLOCK = 1 << 20  # numbers handled at a time
@@ -30,7 +30,7 @@ class RandomProjection:
     60 (2003).
     """
 
-    def __init__(self, dimension: int = 64, every: int = 10, *, seed: int = 0) -> None:
+    def __init__(self, dimension: int = 64, every: Cadence = 10, *, seed: int = 0) -> None:
         if dimension < 1:
             raise ValueError(f"dimension = {dimension} must be one or more")
         self.dimension, self.every, self.seed = dimension, cadence(every), seed
@@ -81,7 +81,7 @@ class PrincipalComponents:
     Reference: Ross, Lim, Lin, Yang, Int. J. Comput. Vis. 77, 125 (2008).
     """
 
-    def __init__(self, dimension: int = 16, every: int = 10, *, learn: int = 100) -> None:
+    def __init__(self, dimension: int = 16, every: Cadence = 10, *, learn: int = 100) -> None:
         if dimension < 1 or learn < 1:
             raise ValueError(f"dimension = {dimension} and learn = {learn} must be one or more")
         self.dimension, self.every, self.learn = dimension, cadence(every), learn

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import vjp, vmap
 
 from integrators import Integrator, Phase, kinetic_energy
+from mdnet.cadence import At, Cadence, cadence, is_due
 from mdnet.selection import Selection
 from mdnet.system import ParticleSystem
 
@@ -21,6 +22,8 @@ Data = tuple[Tensor, Tensor]
 class Reporter(Protocol):
     """Returns named tensors (replicas, ...) of a phase; the simulation writes them down every `every` steps.
 
+    Instead of a number, `every` may be steps of one's choice, see mdnet.cadence.
+
     The names "position", "velocity" and "force" make a frame; a name that begins with "learnt/" is of any shape and
     belongs to all replicas; all others are observables.
 
@@ -28,7 +31,9 @@ class Reporter(Protocol):
     reports depend on more than the phase, `state()` and `load(state)` as actions have, {name: tensor} for a checkpoint.
     """
 
-    every: int
+    @property
+    def every(self) -> Cadence:
+        """When to report."""
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
         """Learn what is simulated, once, before the first call."""
@@ -39,7 +44,7 @@ class Reporter(Protocol):
 
 class _Periodic(Protocol):
     @property
-    def every(self) -> int: ...
+    def every(self) -> Cadence: ...
 
 
 Timed = TypeVar("Timed", bound=_Periodic)
@@ -58,7 +63,7 @@ class Scalars:
     that of all data, evaluated for the report, and the batch's own is minibatch_energy. `every`: steps between reports.
     """
 
-    def __init__(self, every: int = 10) -> None:
+    def __init__(self, every: Cadence = 10) -> None:
         self.every = cadence(every)
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
@@ -94,24 +99,25 @@ class Frames:
 
     def __init__(
         self,
-        every: int = 100,
+        every: Cadence = 100,
         *,
-        velocity: bool | int = False,
-        force: bool | int = False,
+        velocity: bool | Cadence = False,
+        force: bool | Cadence = False,
         tensors: Sequence[str] | None = None,
     ) -> None:
         wanted = {"position": True, "velocity": velocity, "force": force}
         self._due = {
             name: cadence(every if steps is True else steps) for name, steps in wanted.items() if steps is not False
         }
-        self.every, self.tensors = gcd(*self._due.values()), tensors
+        self.every, self.tensors = _together(list(self._due.values())), tensors
         self.apart = frozenset(name for name, steps in self._due.items() if steps != self._due["position"])
         self.kept: Selection | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
         """What the file remembers under /parameters/reporters."""
-        return {"every": dict(self._due), "tensors": None if self.tensors is None else list(self.tensors)}
+        due = {name: steps if isinstance(steps, int) else repr(steps) for name, steps in self._due.items()}
+        return {"every": due, "tensors": None if self.tensors is None else list(self.tensors)}
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
         """Remember the integrator, and find the tensors to keep.
@@ -132,7 +138,7 @@ class Frames:
             "force": lambda: phase.f,
         }
         take = self.kept or torch.clone
-        return {name: take(makers[name]()) for name, steps in self._due.items() if step % steps == 0}
+        return {name: take(makers[name]()) for name, steps in self._due.items() if is_due(steps, step)}
 
 
 class Evaluate:
@@ -148,7 +154,7 @@ class Evaluate:
         data: Mapping[str, Data],
         metrics: Mapping[str, Metric] | None = None,
         *,
-        every: int = 100,
+        every: Cadence = 100,
         per_replica: bool = False,
     ) -> None:
         self.every, self.data, self.metrics = cadence(every), dict(data), dict(metrics or {})
@@ -177,7 +183,7 @@ class Predictions:
 
     feeds_ensemble = True
 
-    def __init__(self, inputs: Tensor, *, name: str = "test", every: int = 100, per_replica: bool = False) -> None:
+    def __init__(self, inputs: Tensor, *, name: str = "test", every: Cadence = 100, per_replica: bool = False) -> None:
         self.every, self.inputs, self.name, self.per_replica = cadence(every), inputs, name, per_replica
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
@@ -199,7 +205,7 @@ class ConfigurationalTemperature:
     Reference: Rugh, Phys. Rev. Lett. 78, 772 (1997); Butler, Ayton, Jepps, Evans, J. Chem. Phys. 109, 6519 (1998).
     """
 
-    def __init__(self, every: int = 100, *, probes: int = 4, seed: int = 0) -> None:
+    def __init__(self, every: Cadence = 100, *, probes: int = 4, seed: int = 0) -> None:
         self.every, self.probes, self.seed = cadence(every), probes, seed
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
@@ -233,11 +239,14 @@ def r2(output: Tensor, targets: Tensor) -> Tensor:
 METRICS: dict[str, Metric] = {"accuracy": accuracy, "r2": r2}
 
 
-def cadence(every: int) -> int:
-    """Return the steps between reports; raises ValueError where it is not one or more."""
-    if every < 1:
-        raise ValueError(f"every = {every}: a reporter needs one step or more between its reports")
-    return every
+def _together(cadences: Sequence[Cadence]) -> Cadence:
+    """The cadence at which any of these is due; raises ValueError where given steps stand beside a number."""
+    given = [each for each in cadences if isinstance(each, At)]
+    if not given:
+        return gcd(*(each for each in cadences if isinstance(each, int)))
+    if len(given) < len(cadences):
+        raise ValueError(f"{cadences}: where one is given as steps, the others must be, too, or True for the same")
+    return At(step for each in given for step in each.steps)
 
 
 def settings(reporters: Sequence[Reporter]) -> dict[str, Any]:
@@ -253,4 +262,4 @@ def remembered(reporter: Reporter) -> dict[str, Tensor]:
 
 def due(several: Sequence[Timed], step: int) -> list[Timed]:
     """Return the reporters, or actions, whose turn it is."""
-    return [each for each in several if step % each.every == 0]
+    return [each for each in several if is_due(each.every, step)]

@@ -14,6 +14,7 @@ from torch import Tensor
 from integrators import Integrator
 from mdnet import checkpoint
 from mdnet.actions import Action
+from mdnet.cadence import until
 from mdnet.cautions import refuse_conflicts, warn
 from mdnet.distributed.world import ALONE, RankLostError, World
 from mdnet.identity import describe, fingerprint
@@ -190,7 +191,7 @@ class Simulation:
         if self.checkpoint_every is not None:
             cadences.append(self.checkpoint_every)
         meeting = self.world.meeting(self.step) - self.step
-        ahead = [goal - self.step, meeting, self.stepper.block, *(every - self.step % every for every in cadences)]
+        ahead = [goal - self.step, meeting, self.stepper.block, *(until(every, self.step) for every in cadences)]
         if self._watch is not None:
             ahead.append(self._watch.next(self.step) - self.step)
         return min(ahead)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from integrators import Integrator, Phase
+from mdnet.cadence import Cadence
 from mdnet.reporters import Reporter
 from mdnet.system import ParticleSystem
 
@@ -75,7 +76,7 @@ class Shown:
 class _Said:
     """Says what it was told."""
 
-    def __init__(self, every: int) -> None:
+    def __init__(self, every: Cadence) -> None:
         self.every = every
         self.report: Mapping[str, Tensor] = {}
 

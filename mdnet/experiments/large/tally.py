@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from integrators import Integrator, Phase
+from mdnet.cadence import cadence
 from mdnet.experiments.large.problems import LargeTask
 from mdnet.experiments.results import Scores
-from mdnet.reporters import cadence
 from mdnet.system import ParticleSystem
 
 _BYTES = 200_000_000  # of stored predictions at most

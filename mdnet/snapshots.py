@@ -1,0 +1,83 @@
+"""The entropy of the last iterates of a run, taken while it goes on: snapshots queue, and only the entropy stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from integrators import Integrator, Phase
+from mdnet.cadence import At, before
+from mdnet.system import ParticleSystem
+from trajectories.entropy import knn_graph
+
+
+class GraphEntropy:
+    """The entropy of the last `samples` iterates of every replica, but for a constant, as "graph_entropy" (replicas,):
+
+        S = d [ln sum_i sum_{j<=k} |q_i - q_i(j)| - ((d - 1)/d) ln samples]     at each of the steps `at`
+
+    by trajectories.entropy.knn_graph, whose limits it shares. Iterates are `stride` steps apart. `dimension`: d, by
+    default dof; on a sphere it is dof - 1. Memory: samples x replicas x dof numbers on the CPU.
+
+    Raises ValueError for no more samples than neighbours, and for a step `at` before which there are not so many.
+
+    Reference: Costa, Hero, IEEE Trans. Signal Process. 52, 2210 (2004).
+    """
+
+    def __init__(
+        self, at: Iterable[int], *, samples: int = 1000, stride: int = 1, k: int = 50, dimension: int | None = None
+    ) -> None:
+        self.at, self.samples, self.stride, self.k, self.dimension = At(at), samples, stride, k, dimension
+        if not 1 <= k < samples:
+            raise ValueError(f"k = {k}, samples = {samples}: a graph needs one neighbour or more, and more samples")
+        if self.at.steps[0] < (samples - 1) * stride:
+            raise ValueError(
+                f"step {self.at.steps[0]} has fewer than {samples} iterates, {stride} steps apart, before it; the "
+                f"first that has is {(samples - 1) * stride}"
+            )
+        self.every = before(self.at.steps, samples, stride)
+        self._queue: Tensor | None = (
+            None  # (samples, replicas, dof): the iterate of the m-th look is at m modulo samples
+        )
+        self._looks = 0
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the file remembers under /parameters/reporters."""
+        return {"at": repr(self.at), "samples": self.samples, "stride": self.stride, "k": self.k}
+
+    def start(self, system: ParticleSystem, integrator: Integrator) -> None:
+        """Learn the number of coordinates."""
+        self._d = self.dimension or system.dof
+
+    def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
+        """Queue the iterate, and return the entropy where it is time."""
+        if self._queue is None:
+            self._queue = torch.empty((self.samples, *phase.q.shape), dtype=phase.q.dtype)
+        self._queue[self._looks % self.samples].copy_(phase.q)
+        self._looks += 1
+        return {"graph_entropy": self._entropies()} if step in self.at else {}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the queue."""
+        queue = {} if self._queue is None else {"queue": self._queue}
+        return {"looks": torch.tensor(self._looks), **queue}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Put back the queue."""
+        self._looks, self._queue = int(state["looks"]), state.get("queue")
+
+    def _entropies(self) -> Tensor:
+        """S of each replica (replicas,) float64; minus infinity where all iterates are the same."""
+        assert self._queue is not None
+        return torch.tensor(
+            [self._entropy(self._queue[:, r]) for r in range(self._queue.shape[1])], dtype=torch.float64
+        )
+
+    def _entropy(self, iterates: Tensor) -> float:
+        if bool((iterates == iterates[0]).all()):
+            return -torch.inf
+        return knn_graph(iterates.numpy(), self.k, self._d).value
