@@ -1,6 +1,8 @@
-"""Hybrid (Hamiltonian) Monte Carlo: trajectories as proposals of a Metropolis test, exact at any step size."""
+"""Methods that propose and test by Metropolis, exact at any step size: their books, and hybrid Monte Carlo."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,7 +15,70 @@ from integrators.schemes import Scheme
 from integrators.splitting import Splitting
 
 
-class HMC(Dynamics):
+class Proposing(Dynamics):
+    """The base of the methods that accept a proposal with min(1, e^{-dE/T}), which samples exp(-U/T) at any step.
+
+    A method adds __call__(phase), which books by `decide`. phase.bath holds, (replicas,), the numbers of accepted and
+    of made proposals, the sum of their acceptance probabilities and the last dE.
+
+    Parameters: `force`, `dt` as in Dynamics; `temperature`: () or (replicas, 1) float64, not negative.
+
+    Reference: Metropolis et al., J. Chem. Phys. 21, 1087 (1953).
+    """
+
+    def __init__(self, force: Force, dt: float | Tensor, temperature: Tensor) -> None:
+        super().__init__(force, dt)
+        self._temperature = temperature
+
+    @property
+    def temperature(self) -> Tensor:
+        """The set temperature."""
+        return self._temperature
+
+    @property
+    def canonical(self) -> bool:
+        """True, at any step."""
+        return True
+
+    def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
+        """Return the phase at q and p (replicas, dof) with masses m (dof,); q and p become its buffers."""
+        phase = super().start(q, p, m)
+        self._temperature = self._temperature.to(q.device)
+        count, total = torch.zeros_like(phase.u, dtype=torch.int64), torch.zeros_like(phase.heat)
+        phase.bath = (count, count.clone(), total, total.clone())
+        return phase
+
+    def acceptance(self, phase: Phase) -> Tensor:
+        """Return the mean acceptance probability (replicas,) float64 since the start; nan before the first step."""
+        return phase.bath[2] / phase.bath[1]
+
+    def accepted(self, phase: Phase) -> Tensor:
+        """Return the number of accepted proposals (replicas,) int64 since the start."""
+        return phase.bath[0]
+
+    def energy_error(self, phase: Phase) -> Tensor:
+        """Return dE of the last proposal (replicas,) float64, accepted or not."""
+        return phase.bath[3]
+
+    def observables(self, phase: Phase) -> dict[str, Tensor]:
+        """Return the mean acceptance probability so far."""
+        return {"acceptance": self.acceptance(phase)}
+
+    def decide(self, error: Tensor, phase: Phase) -> Tensor:
+        """Book proposals with the errors dE (replicas,), and return which are accepted; never those not finite."""
+        accepted, proposed, total, last = phase.bath[:4]
+        warmth = self.temperature.flatten()
+        finite = torch.isfinite(error)
+        accept = finite & (error <= -warmth * torch.log(torch.rand_like(error)))
+        chance = torch.exp(-error.clamp_min(0.0) / warmth.clamp_min(torch.finfo(error.dtype).tiny))
+        accepted.add_(accept)
+        proposed.add_(1)
+        total.add_(torch.where(finite, chance, 0.0))
+        last.copy_(error)
+        return accept
+
+
+class HMC(Proposing):
     """Generalised hybrid Monte Carlo; one call is one proposal of every replica:
 
         p <- sqrt(1 - r) p + sqrt(r m T) N(0, 1);   `steps` steps of a scheme lead from (q, p) to (q', p');
@@ -26,7 +91,7 @@ class HMC(Dynamics):
 
     phase.heat takes up what the refreshment brings and a rejected proposal changes neither U nor K, so U + K - heat
     changes by the dH of accepted proposals only. Proposals whose energy is not finite are rejected. phase.bath holds
-    the numbers of accepted and of made proposals, the sum of their acceptance probabilities and the last dH.
+    the books of `Proposing`, dE being dH.
 
     Parameters: `force`, exact; `dt` of one step, `temperature` >= 0, `refresh` and `jitter` in [0, 1): numbers, or
     (replicas, 1) tensors; `steps` >= 1; `scheme`: a reversible one without bath; `compile` as in Splitting.
@@ -36,6 +101,8 @@ class HMC(Dynamics):
     References: Duane, Kennedy, Pendleton, Roweth, Phys. Lett. B 195, 216 (1987); Horowitz, Phys. Lett. B 268, 247
     (1991); on jitter Neal, Handbook of Markov Chain Monte Carlo (2011), chapter 5.
     """
+
+    looks_ahead: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -49,31 +116,18 @@ class HMC(Dynamics):
         jitter: float | Tensor = 0.1,
         compile: bool = False,
     ) -> None:
-        super().__init__(force, dt)
+        warmth = checked("temperature", temperature, lambda x: x >= 0, "not negative")
+        super().__init__(force, dt, warmth)
         _check(scheme, steps, stochastic=self.stochastic)
-        self._temperature = checked("temperature", temperature, lambda x: x >= 0, "not negative")
         self.refresh = checked("refresh", refresh, lambda x: (x > 0) & (x <= 1), "above 0 and at most 1")
         self.jitter = checked("jitter", jitter, lambda x: (x >= 0) & (x < 1), "not negative and below 1")
         self.substeps, self.inner = steps, Splitting(scheme, force, dt, compile=compile)
 
-    @property
-    def temperature(self) -> Tensor:
-        """The set temperature."""
-        return self._temperature
-
-    @property
-    def canonical(self) -> bool:
-        """True, at any dt."""
-        return True
-
     def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
         """Return the phase at q and p (replicas, dof) with masses m (dof,); q and p become its buffers."""
         phase = super().start(q, p, m)
-        for name in ("_temperature", "refresh", "jitter"):
-            setattr(self, name, getattr(self, name).to(q.device))
+        self.refresh, self.jitter = self.refresh.to(q.device), self.jitter.to(q.device)
         self.inner.dt = self.dt.expand(len(q), 1).clone()
-        count, total = torch.zeros_like(phase.u, dtype=torch.int64), torch.zeros_like(phase.heat)
-        phase.bath = (count, count.clone(), total, total.clone())
         return phase
 
     def __call__(self, phase: Phase) -> None:
@@ -83,29 +137,16 @@ class HMC(Dynamics):
         energy = phase.u + kinetic_energy(phase.p, phase.m)
         self._propose(phase)
         error = phase.u + kinetic_energy(phase.p, phase.m) - energy
-        accept = self._decide(error, phase)
+        accept = self.decide(error, phase)
         q, p, f, u = before
         phase.q.copy_(torch.where(accept[:, None], phase.q, q))
         phase.p.copy_(torch.where(accept[:, None], phase.p, -p))
         phase.f.copy_(torch.where(accept[:, None], phase.f, f))
         phase.u.copy_(torch.where(accept, phase.u, u))
 
-    def acceptance(self, phase: Phase) -> Tensor:
-        """Return the mean acceptance probability (replicas,) float64 since the start; nan before the first step."""
-        _, proposed, total, _ = phase.bath
-        return total / proposed
-
-    def accepted(self, phase: Phase) -> Tensor:
-        """Return the number of accepted proposals (replicas,) int64 since the start."""
-        return phase.bath[0]
-
-    def energy_error(self, phase: Phase) -> Tensor:
-        """Return dH of the last proposal (replicas,) float64, accepted or not."""
-        return phase.bath[3]
-
     def observables(self, phase: Phase) -> dict[str, Tensor]:
         """Return the mean acceptance probability so far, and dH of the last proposal."""
-        return {"acceptance": self.acceptance(phase), "energy_error": self.energy_error(phase)}
+        return super().observables(phase) | {"energy_error": self.energy_error(phase)}
 
     def strain(self, frequency: Tensor) -> Tensor:
         """Return w dt over the scheme's limit, with the longest dt that jitter gives."""
@@ -124,19 +165,6 @@ class HMC(Dynamics):
         for _ in range(self.substeps):
             self.inner(phase)
         self.inner.sync(phase)
-
-    def _decide(self, error: Tensor, phase: Phase) -> Tensor:
-        """Book the proposals with the energy errors dH (replicas,), and return which are accepted."""
-        accepted, proposed, total, last = phase.bath
-        warmth = self.temperature.flatten()
-        finite = torch.isfinite(error)
-        accept = finite & (error <= -warmth * torch.log(torch.rand_like(error)))
-        chance = torch.exp(-error.clamp_min(0.0) / warmth.clamp_min(torch.finfo(error.dtype).tiny))
-        accepted.add_(accept)
-        proposed.add_(1)
-        total.add_(torch.where(finite, chance, 0.0))
-        last.copy_(error)
-        return accept
 
     def __repr__(self) -> str:
         return (

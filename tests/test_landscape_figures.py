@@ -404,7 +404,7 @@ def page(runs, tmp_path_factory, seed):
     trained = Line("trained", LEVELS, LEVELS / 4 + 1.5, [0.1, 0.1, 0.1])
     ridge = Line("ridge", X.centres, X.centres / 4)
     plots = [
-        figures.landscape(ridged(rng), ridge=ridge, trained=trained),
+        figures.landscape(ridged(rng), ridge=ridge, trained=[trained]),
         figures.advantage({(30, 100): (0.2, 0.1), (100, 100): (0.1, 0.1)}, metric="ln L_test", at="-2"),
     ]
     run = shutil.copytree(runs["counted"], folder / "run")

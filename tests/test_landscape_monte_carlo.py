@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from systems import Z, deviation
+from test_enumeration import problem
 from torch import nn
 from torch.nn.functional import mse_loss
 
@@ -18,16 +19,8 @@ from mdnet.distributed.world import ALONE
 from mdnet.experiments.landscape.checks.binary import deviation as off
 from mdnet.experiments.landscape.checks.binary import w3
 from mdnet.experiments.landscape.checks.monte_carlo import w2
-from mdnet.landscape import Axis, BiasedForce, Line, LogLoss, Mean, OfParameters, OneOverT, Recorded, Table, WangLandau
-from mdnet.landscape.enumeration import (
-    accuracy_of_signs,
-    binary_network,
-    enumerate_density,
-    exact,
-    of_counts,
-    states,
-    teach,
-)
+from mdnet.landscape import Axis, BiasedForce, Line, LogLoss, OfParameters, OneOverT, Recorded, Table, WangLandau
+from mdnet.landscape.enumeration import enumerate_density, exact, states
 from mdnet.landscape.exchange import WindowExchange
 from mdnet.landscape.monte_carlo import MonteCarlo, walk_inside
 from mdnet.landscape.moves import AllParameters, Flip, OneParameter
@@ -57,18 +50,6 @@ class Silent:
 
     def part(self, rows):
         return self
-
-
-def binary(sizes, replicas, seed=0):
-    """A binary network on a teacher's corners, its accuracies, and their axes."""
-    network = binary_network(sizes)
-    data = teach(network, sizes[0], seed)
-    system = md.ParticleSystem(network, mse_loss, data.inputs, data.targets, replicas=replicas, prior=md.Box(1.0))
-    test = {"inputs": data.test_inputs, "targets": data.test_targets}
-    train = Mean(system, "train", metric=accuracy_of_signs)
-    rows = 2 ** (sizes[0] - 1)
-    axes = [of_counts("train", rows), of_counts("test", rows)]
-    return system, [train, Mean(system, "test", metric=accuracy_of_signs, **test)], axes
 
 
 def corners(system, seed):
@@ -156,7 +137,7 @@ def learnt(system, variables, axes, seed, *, windows=1, learn=200, count=300, re
 @pytest.mark.parametrize("case", ["one variable", "two variables", "recorded", "three windows"])
 def test_the_table_is_that_of_enumeration(case, seed):
     """Law: ln Omega of a network of 12 signs is that of all its 4096 states within .1 in every populated bin."""
-    system, variables, axes = binary((3, 3, 1), 1024, seed=4)
+    system, variables, axes = problem((3, 3, 1), seed=4, replicas=1024)
     many = 1 if case in ("one variable", "three windows") else 2
     true = exact(axes[:many], enumerate_density(system, variables[:many], axes[:many]))
     flat = 2 if case == "two variables" else 1
@@ -325,7 +306,7 @@ def test_a_part_of_the_walkers_takes_its_widths_and_owners():
 
 def test_walkers_come_into_their_windows():
     """Law: moves bring walkers inside; those who were stay where they were."""
-    system, variables, axes = binary((3, 3, 1), 12, seed=1)
+    system, variables, axes = problem((3, 3, 1), seed=1, replicas=12)
     table = Table(axes[:1], 12, windows=3, overlap=0.2, sigma=0)
     force = BiasedForce(system, variables[:1], table)
     q = corners(system, 1)

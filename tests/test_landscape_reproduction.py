@@ -7,18 +7,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
+import trajectories
 from mdnet.experiments.commands import app
-from mdnet.experiments.landscape import cells, claims, laws
+from mdnet.experiments.landscape import cells, claims, laws, network_laws
 from mdnet.experiments.landscape.baselines import Crossings
 from mdnet.experiments.landscape.method import METHODS, Plan
 from mdnet.experiments.landscape.reproduction import reproduce
 from mdnet.experiments.landscape.task import Walk
 from mdnet.experiments.landscape.tasks import TASKS
 from mdnet.experiments.landscape.telling import levels
+from mdnet.experiments.results import Check
 from mdnet.recording import OutputExistsError
 from trajectories.landscape import Axis, Landscape
+from trajectories.landscape.ladder import from_run
 
 FEW = Walk(dt=0.003, friction=3.0, walkers=16, learn=300, count=1_500)
 
@@ -48,6 +52,24 @@ def test_every_method_over_the_loss_ends_in_one_page(method, tmp_path, monkeypat
     assert "Entropy over ln L_train and ln L_test" in page
     with pytest.raises(OutputExistsError):
         reproduce(plan(tmp_path), method, seeds=3, control=False)
+
+
+def test_a_stopped_walk_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    """Law: a walk stopped anywhere and resumed finds the landscape of one that was not."""
+    monkeypatch.delenv("MDNET_ROUTE", raising=False)
+    whole = METHODS["wlmd"](plan(tmp_path / "whole"))
+
+    def stopped(simulation, steps, *, progress):
+        simulation.run(steps // 3, progress=False)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("mdnet.experiments.landscape.method.finish", stopped)
+        METHODS["wlmd"](plan(tmp_path / "stopped"))
+    resumed = METHODS["wlmd"](plan(tmp_path / "stopped", resume=True))
+    np.testing.assert_array_equal(resumed.landscape.entropy, whole.landscape.entropy)
+    again = METHODS["wlmd"](plan(tmp_path / "stopped", resume=True))  # nothing is left to do
+    np.testing.assert_array_equal(again.landscape.entropy, whole.landscape.entropy)
 
 
 def test_monte_carlo_of_a_classification_counts_accuracies(tmp_path):
@@ -146,9 +168,59 @@ def test_two_methods_agree_within_one_k_b_and_not_beyond():
     assert claims.agreement(made_up(), other, low=-2, high=-0.6).holds
 
 
-def test_laws_end_in_one_table(tmp_path):
+def test_a_law_does_not_begin_where_a_run_of_another_is(tmp_path, monkeypatch):
+    """What may not be replaced, or is unknown, is told before anything runs."""
+    begun = []
+    for law in ("W3", "W5", "W6"):
+        monkeypatch.setitem(laws.LAWS, law, lambda out, force: begun.append(force))
+    for folder, law in (("w5-ladder", "W5"), ("w6-wlmd", "W6")):
+        (tmp_path / law / folder).mkdir(parents=True)
+        (tmp_path / law / folder / "trajectory.h5").touch()
+        with pytest.raises(OutputExistsError, match=folder):
+            laws.run(tmp_path / law, ["W3", law])
+    with pytest.raises(ValueError, match="unknown law 'W9'"):
+        laws.run(tmp_path, ["W3", "W9"])
+    assert not begun
+
+
+def test_a_law_that_fails_leaves_the_threads_as_they_were(tmp_path, monkeypatch):
+    """The number of threads is that of before, whatever happens."""
+    seen = []
+
+    def fail(out, force):
+        seen.append(torch.get_num_threads())
+        raise RuntimeError("no")
+
+    monkeypatch.setitem(laws.LAWS, "W3", fail)
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="no"):
+            laws.run(tmp_path, ["W3"])
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_the_rungs_are_compared_by_the_samples_of_the_ladder(tmp_path, monkeypatch):
+    """A ladder's samples are those that its file holds after equilibration, and its rungs are compared by them."""
+    monkeypatch.delenv("MDNET_ROUTE", raising=False)
+    monkeypatch.setattr("mdnet.experiments.landscape.method.PILOT", 100)
+    found = METHODS["ladder"](plan(tmp_path))
+    with trajectories.open(tmp_path) as run:
+        replicas = run.observables["ladder/rung"].shape[1]
+        read = from_run(run, start=FEW.learn * FEW.walkers // replicas)
+    np.testing.assert_array_equal(found.samples.x, read.x)
+    np.testing.assert_array_equal(found.samples.values("ln L_test"), read.values("ln L_test"))
+    assert found.samples.x.shape[1] > 2
+    assert "standard errors" in network_laws.conditionals(found.samples).expectation
+
+
+def test_laws_end_in_one_table(tmp_path, monkeypatch):
+    made = [Check("one", "1", "1", True), Check("two", "2", "3", False)]
+    monkeypatch.setitem(laws.LAWS, "W3", lambda out, force: laws.listed("w3", "Made up", made))
     found = results(laws.run(tmp_path, ["W3"]))
-    assert found["rows"][0][:3] == ["W3", "A binary network whose states can all be counted", "3 of 3"]
+    assert found["rows"][0][:3] == ["W3", "Made up", "1 of 2"]
+    assert found["studies"][0]["rows"] == [["one", "1", "1"], ["two", "2", "3"]]
 
 
 @pytest.mark.parametrize(

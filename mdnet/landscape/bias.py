@@ -168,14 +168,19 @@ def force_and_table(integrator: Integrator) -> tuple[BiasedForce, Table]:
             f"WangLandau needs an integrator with a BiasedForce whose bias is a Table, not {force!r}; build it as "
             "Splitting(OBABO, BiasedForce(system, variables, Table(axes, replicas)), dt, Langevin(1.0, friction))"
         )
-    return same_temperature(force, integrator), force.bias
+    refuse_another_law(force, integrator)
+    return force, force.bias
 
 
-def same_temperature(force: BiasedForce, integrator: Integrator) -> BiasedForce:
-    """Return the force of an integrator; raises ValueError where they are at different temperatures."""
+def refuse_another_law(force: BiasedForce, integrator: Integrator) -> None:
+    """Raise ValueError for an integrator that does not sample e^{-U/T} at the temperature of the force."""
     temperature = integrator.temperature
     if temperature is None or not bool((temperature == force.temperature).all()):
         raise ValueError(
             f"the bias is at temperature {force.temperature}, the integrator at {temperature}; make both one"
         )
-    return force
+    if not integrator.canonical:
+        raise ValueError(
+            f"{integrator} does not sample e^(-U/T), so that visits would not be as likely as the bias says; allowed "
+            "is what is canonical: take the bath Langevin, Bussi or NoseHooverChain, or HMC, or MonteCarlo"
+        )

@@ -43,7 +43,8 @@ class Confinement:
         p <- sqrt(1 - r) p + sqrt(r m T) N(0, 1),   r = .02,
 
     or walkers whose bath is deterministic, or slow, would run to and fro on one orbit between two rejections. Methods
-    with a test of their own, and those without momenta, are only kept in the window.
+    with a test of their own, and those without momenta, are only kept in the window. A method says by `looks_ahead`
+    that its last evaluation of the force may be of a proposal that it refused, as that of HMC: there it is done anew.
 
     References: Horowitz, Phys. Lett. B 268, 247 (1991); Sivak, Chodera, Crooks, Phys. Rev. X 3, 011007 (2013).
     """
@@ -51,6 +52,7 @@ class Confinement:
     def __init__(self, integrator: Integrator, force: BiasedForce, phase: Phase) -> None:
         self.integrator, self.force = integrator, force
         self.tests = isinstance(integrator, Splitting)
+        self.stale = bool(getattr(integrator, "looks_ahead", False))  # whether the force's x may not be the walkers'
         q, p, heat, x, gradients = (each.clone() for each in (phase.q, phase.p, phase.heat, force.x, force.gradients))
         bath = tuple(variable.clone() for variable in phase.bath)
         kinetic = self._kinetic(phase.p, phase)
@@ -76,6 +78,11 @@ class Confinement:
         self._settle(accept, now, before)
         self._settle_bath(phase, accept)
         return accept
+
+    def look(self, phase: Phase) -> None:
+        """Bring the force's x and gradients to where the walkers are, before a test."""
+        if self.stale:
+            self.force.slope(phase.q)
 
     def keep(self, phase: Phase) -> None:
         """Draw a part of the momenta anew, and remember heat and energy, once phase.u fits the bias."""

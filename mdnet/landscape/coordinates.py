@@ -9,10 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from integrators import Integrator, Phase
+from mdnet.cadence import cadence
 from mdnet.landscape.bias import BiasedForce
 from mdnet.landscape.rungs import Rungs
 from mdnet.landscape.variables import Variable
-from mdnet.reporters import cadence
 from mdnet.system import ParticleSystem
 from trajectories.landscape.ladder import observable
 

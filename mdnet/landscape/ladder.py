@@ -56,8 +56,7 @@ def ladder(
     where `confined`. `steps` after `equilibration` are sampled every `sample` steps; they are OBABO steps of `dt` at
     temperature 1 with Langevin's `friction`, tested every `every` steps, and neighbours try to exchange after every
     `exchange` tests, 0 for never. `positions` (replicas, dof): by default fresh initialisations, brought to where
-    their rung may be. `output`: a folder for the trajectory, none is kept without; a run in it is
-    replaced with `overwrite`.
+    their rung may be. `output`: a folder for the trajectory, of which a run is replaced with `overwrite`; else none.
 
     Raises ValueError for levels that do not fit the replicas, and where no walker gets to the range.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from integrators import Phase
-from integrators.dynamics import Dynamics
+from integrators.metropolis import Proposing
 from integrators.parameters import checked
 from mdnet.force import mirrored
 from mdnet.landscape.bias import BiasedForce
@@ -49,7 +49,7 @@ class BiasedEnergy(BiasedForce):
         return BiasedEnergy(part.system, part.variables, part.bias, part.temperature)
 
 
-class MonteCarlo(Dynamics):
+class MonteCarlo(Proposing):
     """Metropolis Monte Carlo: one call proposes q' for every replica, and accepts it with the probability
 
         min(1, e^{-(U(q') - U(q))/T}),   U = T b(x(q)) + prior,   and never outside of the box or the table's window
@@ -60,8 +60,7 @@ class MonteCarlo(Dynamics):
     `force`: a BiasedForce, of which the integrator takes system, variables and bias; its own, which keeps x, is the
     attribute `force`. `move`: OneParameter, AllParameters or Flip. `temperature`: the force's. The move's width is the
     attribute `dt`, so that AdaptStep(steps, every=1, acceptance=0.5) adapts and then freezes it; let it end before
-    WangLandau counts. phase.bath holds, (replicas,), the numbers of accepted and of made proposals, the sum of their
-    acceptance probabilities and the last dU, then x.
+    WangLandau counts. phase.bath holds the books of `Proposing`, dE being dU, inf beyond box and window; then x.
 
     Raises ValueError for another force, another temperature than the force's, and widths that are not positive.
 
@@ -78,25 +77,14 @@ class MonteCarlo(Dynamics):
                 "variables, bias, temperature) at its own temperature"
             )
         energy = BiasedEnergy(force.system, force.variables, force.bias, force.temperature)
-        super().__init__(energy, checked("width", move.width, lambda w: w > 0, "positive"))
-        self.move, self._temperature = move, checked("temperature", temperature, lambda t: t > 0, "positive")
-
-    @property
-    def temperature(self) -> Tensor:
-        """The set temperature."""
-        return self._temperature
-
-    @property
-    def canonical(self) -> bool:
-        """True, at any width."""
-        return True
+        width = checked("width", move.width, lambda w: w > 0, "positive")
+        super().__init__(energy, width, torch.tensor(temperature, dtype=torch.float64))
+        self.move = move
 
     def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
         """Return the phase at q (replicas, dof) with masses m (dof,); q and p become its buffers."""
         phase = super().start(q, p, m)
-        self._temperature = self._temperature.to(q.device)
-        count, total = torch.zeros_like(phase.u, dtype=torch.int64), torch.zeros_like(phase.heat)
-        phase.bath = (count, count.clone(), total, total.clone(), self.force.x)  # a resume restores x by the bath
+        phase.bath = (*phase.bath, self.force.x)  # a resume restores x by the bath
         return phase
 
     def __call__(self, phase: Phase) -> None:
@@ -108,22 +96,10 @@ class MonteCarlo(Dynamics):
         allowed = self._allowed(proposal, x)
         x = torch.where(allowed[:, None], x, force.x)
         u = force.potential(image, x)
-        accept = self._decide(torch.where(allowed, u - phase.u, torch.inf), phase)
+        accept = self.decide(torch.where(allowed, u - phase.u, torch.inf), phase)
         phase.q.copy_(torch.where(accept[:, None], image, phase.q))
         phase.u.copy_(torch.where(accept, u, phase.u))
         force.x.copy_(torch.where(accept[:, None], x, force.x))
-
-    def acceptance(self, phase: Phase) -> Tensor:
-        """Return the mean acceptance probability (replicas,) float64 since the start; nan before the first step."""
-        return phase.bath[2] / phase.bath[1]
-
-    def energy_error(self, phase: Phase) -> Tensor:
-        """Return dU of the last proposal (replicas,) float64, accepted or not; inf beyond box and window."""
-        return phase.bath[3]
-
-    def observables(self, phase: Phase) -> dict[str, Tensor]:
-        """Return the mean acceptance probability so far."""
-        return {"acceptance": self.acceptance(phase)}
 
     def strain(self, frequency: Tensor) -> Tensor:
         """Return zeros (replicas,): no width is unstable."""
@@ -141,16 +117,6 @@ class MonteCarlo(Dynamics):
         if walls is not None:
             allowed &= (q.abs() <= walls).all(-1)
         return allowed & bias.inside(x) if isinstance(bias, Table) else allowed
-
-    def _decide(self, error: Tensor, phase: Phase) -> Tensor:
-        """Book the proposals with the changes dU (replicas,), and return which are accepted."""
-        accepted, proposed, total, last, _ = phase.bath
-        accept = error <= -self.temperature * torch.log(torch.rand_like(error))
-        accepted.add_(accept)
-        proposed.add_(1)
-        total.add_(torch.exp(-error.clamp_min(0.0) / self.temperature).nan_to_num_(0.0))
-        last.copy_(error)
-        return accept
 
     def __repr__(self) -> str:
         return f"MonteCarlo({self.force!r}, {self.move!r})"

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from integrators import Integrator, Phase
 from mdnet.distributed.world import ALONE, World
-from mdnet.landscape.bias import BiasedForce, Line, Umbrella, same_temperature
+from mdnet.landscape.bias import BiasedForce, Line, Umbrella, refuse_another_law
 from mdnet.landscape.confinement import Confinement
 from mdnet.system import ParticleSystem
 from trajectories.landscape.axes import Axis
@@ -66,8 +66,8 @@ class Metropolis:
     between reports: "metropolis/accepted" (replicas,), the share of accepted tests since the last one, and, by all
     replicas together, "learnt/ladder/swaps" (2, rungs - 1): attempts and exchanges of each pair since the start.
 
-    Raises ValueError for an integrator without a biased force or at another temperature, for exchange without `Rungs`,
-    for walkers that start outside the window, and values out of range.
+    Raises ValueError for an integrator without a biased force, at another temperature or not canonical, for exchange
+    without `Rungs`, for walkers that start outside the window, and values out of range.
 
     References: Horowitz, Phys. Lett. B 268, 247 (1991); Fukunishi, Watanabe, Takada, J. Chem. Phys. 116, 9058 (2002).
     """
@@ -101,8 +101,7 @@ class Metropolis:
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Test, put back the rejected, and let this turn's pairs exchange."""
-        if not self.confinement.tests:
-            self.force.slope(phase.q)
+        self.confinement.look(phase)
         with self.world.by_row():
             self.accepted += self.confinement(phase, self._inside())
         self.tests, self.since = self.tests + 1, self.since + 1
@@ -175,4 +174,5 @@ def _biased(integrator: Integrator) -> BiasedForce:
     force = getattr(integrator, "force", None)
     if not isinstance(force, BiasedForce):
         raise ValueError(f"Metropolis needs an integrator with a BiasedForce, not {force!r}")
-    return same_temperature(force, integrator)
+    refuse_another_law(force, integrator)
+    return force

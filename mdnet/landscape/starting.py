@@ -13,6 +13,7 @@ from mdnet.landscape.table import Table
 from mdnet.priors import Box, mirror
 from trajectories.landscape.axes import Axis
 
+_PATIENCE = 10  # the last stragglers are given up when none has come for one part in so many of the steps
 _MOST = 0.8  # share of the walkers of a window that have to arrive by themselves
 _NEAR = 0.02  # share of a window that counts as having arrived at its middle
 
@@ -41,29 +42,8 @@ def bring_inside(
     learning rate `rate` begins where the nearest of its window does. Raises ValueError for axes that do not fit the
     variables, targets beyond the window, and, naming a walker, where more than a fifth of a window has not arrived.
     """
-    low, high, place = _windows(force, axes)
-    aim = low[:, 0] + place * (high - low)[:, 0] if targets is None else targets.to(low)
-    if aim.shape != low[:, 0].shape or not ((aim >= low[:, 0]) & (aim < high[:, 0])).all():
-        raise ValueError(f"targets {targets} have to be (replicas,) = ({len(low)},), each inside its walker's window")
-    q = q.to(device=force.system.device, dtype=force.system.dtype, copy=True)
-    walls = force.system.walls
-    if walls is not None:
-        q.copy_(mirror(q, walls)[0])
-    found, arrived, begin = q.clone(), torch.zeros(len(q), dtype=torch.bool, device=q.device), None
-    adam = torch.optim.Adam([q], lr=rate)
-    for _ in range(steps + 1):
-        x, q.grad = _pull(force, q, low, high, aim)
-        begin = x[:, 0] - aim if begin is None else begin
-        inside = ((x >= low) & (x < high)).all(-1)
-        there = ((x[:, 0] - aim) * begin <= 0) | ((x[:, 0] - aim).abs() < _NEAR * (high - low)[:, 0])
-        now = inside & there & ~arrived
-        found.copy_(torch.where(now[:, None], q, found))
-        arrived |= now
-        if arrived.all():
-            return found
-        adam.step()
-        if walls is not None:
-            q.copy_(mirror(q, walls)[0])
+    low, high, aim = _aims(force, axes, targets)
+    found, arrived, x = _descend(force, q, low, high, aim, steps, rate)
     stand_in, share = _neighbours(arrived, low, aim)
     if (share < _MOST).any():
         raise ValueError(_lost(force, x, arrived, low, high, aim, steps))
@@ -80,6 +60,42 @@ def masses_of_box(network: nn.Module, box: Box) -> dict[str, float]:
     walls = box.walls(table)
     ratio = (walls.min() / walls).square()
     return {entry.name: float(ratio[entry.offset]) for entry in table.entries}
+
+
+def _aims(force: BiasedForce, axes: Sequence[Axis] | None, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Ends of every walker's window (replicas, variables), and where it shall go in the first variable (replicas,)."""
+    low, high, place = _windows(force, axes)
+    aim = low[:, 0] + place * (high - low)[:, 0] if targets is None else targets.to(low)
+    if aim.shape != low[:, 0].shape or not ((aim >= low[:, 0]) & (aim < high[:, 0])).all():
+        raise ValueError(f"targets {targets} have to be (replicas,) = ({len(low)},), each inside its walker's window")
+    return low, high, aim
+
+
+def _descend(
+    force: BiasedForce, q: Tensor, low: Tensor, high: Tensor, aim: Tensor, steps: int, rate: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where walkers arrived (replicas, dof), whether they did (replicas,), and x (replicas, variables) at the end."""
+    walls, begin = force.system.walls, None
+    q = q.to(device=force.system.device, dtype=force.system.dtype, copy=True)
+    if walls is not None:
+        q.copy_(mirror(q, walls)[0])
+    found, arrived, quiet = q.clone(), torch.zeros(len(q), dtype=torch.bool, device=q.device), 0
+    adam = torch.optim.Adam([q], lr=rate)
+    for _ in range(steps + 1):
+        x, q.grad = _pull(force, q, low, high, aim)
+        begin = x[:, 0] - aim if begin is None else begin
+        inside = ((x >= low) & (x < high)).all(-1)
+        there = ((x[:, 0] - aim) * begin <= 0) | ((x[:, 0] - aim).abs() < _NEAR * (high - low)[:, 0])
+        now = inside & there & ~arrived
+        found.copy_(torch.where(now[:, None], q, found))
+        arrived |= now
+        quiet = 0 if now.any() else quiet + 1
+        if arrived.all() or (quiet > steps // _PATIENCE and arrived.float().mean() >= _MOST):
+            break
+        adam.step()
+        if walls is not None:
+            q.copy_(mirror(q, walls)[0])
+    return found, arrived, x
 
 
 def _neighbours(arrived: Tensor, low: Tensor, aim: Tensor) -> tuple[Tensor, Tensor]:

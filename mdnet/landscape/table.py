@@ -27,7 +27,8 @@ class Table:
     t % windows of copy t // windows. `axes`: one or two. `windows`: of the first axis, neighbours sharing `overlap` of
     their bins. `copies`: tables that know nothing of each other, for errors. `sigma`: the standard deviation of a
     kernel, in bins, 0 for the bin alone; a kernel is cut at 4 sigma, reflected at the edges of the window and has the
-    sum one, so that nothing is lost at edges.
+    sum one, so that nothing is lost at edges. Narrow kernels of large weights leave spikes, too steep for a time step,
+    where walkers with momenta stay: there a smaller weight helps, or 5 bins.
 
     Attributes, all float64: `entropy` S (tables, *bins), zero at first, which may be filled in place before a run;
     `hits` (tables, *bins), what waits for `smooth`; `low` (tables, variables) and `width` (variables,) of the bins;

@@ -38,11 +38,10 @@ class WangLandau:
     and removes the error of the time step (`Confinement`). `weights`: w(t), see mdnet.landscape.weights. `every`:
     steps between visits; `smooth`: visits that are gathered before the kernel is applied. `record`: variables counted
     beside those of the table, so that ln Omega(x, y) comes of a table of x alone. `exchange`: visits between attempts
-    of neighbouring windows to swap walkers, 0 for none. `settle`: steps
-    after learning that are not counted. `steps`: a time step that follows x (`StepsByPlace`). `write`:
-    steps between tables in the file, by default a 20th of `learn`, or 1000 visits; all are cumulative, so that halves
-    of a run are differences. Let `write` divide the steps of a run: what follows the last table is in the checkpoint
-    alone.
+    of neighbouring windows to swap walkers, 0 for none. `settle`: steps after learning that are not counted. `steps`: a
+    time step that follows x (`StepsByPlace`). `write`: steps between tables in the file, by default a 20th of `learn`,
+    or 1000 visits; all are cumulative, so that halves of a run are differences. Let `write` divide the steps of a run:
+    what follows the last table is in the checkpoint alone.
 
     Writes, each (tables, *bins) and "learnt" by all replicas together: "learnt/landscape/entropy" S; "visits",
     "weights" H_w of production, over the table's and the recorded axes; "kinetic", the sum of 2K/N_f in each bin of the
@@ -50,8 +49,8 @@ class WangLandau:
     replicas, S is to the bit what one process learns, and sums of weights are the same to rounding; they talk at every
     smoothing, which `smooth` makes rare.
 
-    Raises ValueError for an integrator whose force is not biased by a table or whose temperature is another than the
-    force's, for walkers that start outside their window, and values out of range.
+    Raises ValueError for an integrator whose force is not biased by a table, whose temperature is another than the
+    force's or that is not canonical, for walkers that start outside their window, and values out of range.
 
     References: Wang, Landau, Phys. Rev. Lett. 86, 2050 (2001); Belardinelli, Pereyra, Phys. Rev. E 75, 046701 (2007);
     Yang, Zhang, Shang, Zhang, arXiv:2503.13145 (2025).
@@ -117,8 +116,7 @@ class WangLandau:
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Test, count or learn, exchange windows; return the tables when it is time to write them."""
         force = self.force
-        if not self.confinement.tests:  # the last evaluation may be of a proposal that the method itself refused
-            force.slope(phase.q)
+        self.confinement.look(phase)
         inside = self.table.inside(force.x)
         if self.placed is not None:
             inside &= self.placed.stays(force.x)

@@ -27,11 +27,11 @@ def landscape(
     with errors_told(), Trajectory(run) as opened:
         with busy(f"joining the tables of {run}"):
             found, rows = of_run(opened), verdict(opened)
-            told = summary(found, at, window=window)
         if export is not None:
             if export.suffix != ".npz":
                 raise ValueError(f"--export {export}: the name ends in .npz")
             found.save(export)
+        told = summary(found, at, window=window)
         if as_json:
             columns = {_key(name): [_plain(value) for value in column.tolist()] for name, column in told.items()}
             judged = [{name: _plain(value) for name, value in row._asdict().items()} for row in rows]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trajectories.landscape.axes import Axis, Floats, check_axes
 from trajectories.landscape.curve import over_copies
@@ -55,15 +56,24 @@ class Landscape:
         """How many independent tables there are."""
         return len(self.entropy)
 
+    @property
+    def common(self) -> NDArray[np.bool_]:
+        """Which bins all copies know (*bins)."""
+        return np.asarray(np.isfinite(self.entropy).all(axis=0))
+
     def aligned(self) -> Floats:
         """Return S (copies, *bins) with the constants for which the copies agree best where all have been.
 
-        Each copy's mean over these bins is that of all copies. Raises ValueError where copies share no bin.
+        Each copy's mean over these bins is that of all copies; of two variables whose copies share no bin of both, the
+        mean of S(x). Raises ValueError where copies share no bin.
         """
-        common = np.isfinite(self.entropy).all(axis=0)
+        common, known = self.common, self.entropy
+        if not common.any() and len(self.axes) > 1:
+            marginal = self.marginal()
+            common, known = marginal.common, marginal.entropy
         if not common.any():
             raise ValueError(f"the {self.copies} copies have no bin in common: count longer, or make wider bins")
-        means = self.entropy[:, common].mean(axis=1)
+        means = known[:, common].mean(axis=1)
         return np.asarray(self.entropy + (means.mean() - means).reshape(-1, *[1] * len(self.axes)))
 
     def mean(self) -> Floats:

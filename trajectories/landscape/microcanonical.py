@@ -82,6 +82,10 @@ def microcanonical(landscape: Landscape, *, window: int = 11, logarithm: bool = 
     `window` bins are known to all copies.
     """
     x, tables = _known(landscape)
+    if len(x) < window:
+        raise ValueError(
+            f"a slope is that of {window} bins, and {len(x)} are known to all {len(tables)} copies: count longer"
+        )
     slope = np.stack([_slope(x, table, window) for table in tables])
     bend = np.stack([_slope(x, each, window) for each in slope])
     return Microcanonical(Curve(x, slope), Curve(x, bend), logarithm)
@@ -151,8 +155,7 @@ def transitions(landscape: Landscape, *, window: int = 11, logarithm: bool = Tru
 def _known(landscape: Landscape) -> tuple[Floats, Floats]:
     """X (points,) and S (copies, points) in the bins that all copies know."""
     one = landscape if len(landscape.axes) == 1 else landscape.marginal()
-    known = np.isfinite(one.entropy).all(axis=0)
-    return one.axes[0].centres[known], one.aligned()[:, known]
+    return one.axes[0].centres[one.common], one.aligned()[:, one.common]
 
 
 def _slope(x: Floats, values: Floats, window: int) -> Floats:

@@ -10,7 +10,7 @@ from trajectories.landscape.axes import Floats
 from trajectories.landscape.curve import Curve
 from trajectories.landscape.landscape import Landscape
 from trajectories.landscape.metric import equilibrium, ridge
-from trajectories.landscape.microcanonical import microcanonical
+from trajectories.landscape.microcanonical import Microcanonical, microcanonical
 
 _LEVELS = 10
 
@@ -19,18 +19,21 @@ def summary(landscape: Landscape, levels: Sequence[float] | None = None, *, wind
     """Return columns (levels,) by name, with standard errors over copies, nan where nothing tells.
 
     x; S less its largest; S' = dS/dx; T = 1/S'(L) with x = ln L, where the name of x begins with "ln"; the equilibrium
-    and the ridge of y where there is one. `levels`: by default ten, evenly over the bins that all copies know.
-    Raises ValueError for levels beyond these.
+    and the ridge of y where there is one. `levels`: by default ten, evenly over the bins that all copies know. Slopes
+    take `window` such bins; where there is none, all columns are nan over the whole axis.
+    Raises ValueError for levels beyond these bins.
     """
     one = landscape.marginal() if len(landscape.axes) == 2 else landscape
     axis, logarithm = one.axes[0], one.axes[0].name.startswith("ln")
-    slopes = microcanonical(one, window=window, logarithm=logarithm)
-    known = np.isin(axis.centres, slopes.x)
-    at = (
-        np.linspace(slopes.x[0], slopes.x[-1], _LEVELS) if not levels else np.sort(np.asarray(levels, dtype=np.float64))
-    )
+    known = one.common if one.common.any() else np.ones(axis.bins, dtype=bool)
+    x, nothing = axis.centres[known], np.full((one.copies, int(known.sum())), np.nan)
+    entropy = one.aligned()[:, known] - one.mean().max() if one.common.any() else nothing
+    slopes = Microcanonical(Curve(x, nothing), Curve(x, nothing), logarithm)
+    if one.common.sum() >= window:
+        slopes = microcanonical(one, window=window, logarithm=logarithm)
+    at = np.linspace(x[0], x[-1], _LEVELS) if not levels else np.sort(np.asarray(levels, dtype=np.float64))
     columns = {axis.text: at}
-    columns |= _both("S", Curve(slopes.x, one.aligned()[:, known] - one.mean().max()).at(at))
+    columns |= _both("S", Curve(x, entropy).at(at))
     columns |= _both("S'", slopes.slope.at(at))
     beta = slopes.beta.at(at)
     with np.errstate(divide="ignore", invalid="ignore"):

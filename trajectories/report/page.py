@@ -12,7 +12,7 @@ from trajectories.errors import NotATrajectory, TrajectoryError
 from trajectories.report import info
 from trajectories.report.drawing import Missing, Picture, Table, for_page
 from trajectories.report.reading import name_of
-from trajectories.report.sections import sections
+from trajectories.report.sections import biased, sections
 from trajectories.storage import parameters as settings
 from trajectories.storage.reader import Trajectory
 
@@ -80,7 +80,7 @@ def _section(path: Path) -> dict[str, Any]:
     except NotATrajectory as error:
         if not results:
             raise
-        shown["problem"] = None if results["figures"] or results["runs"] else str(error)
+        shown["problem"] = None if any(results[kind] for kind in ("figures", "runs", "studies")) else str(error)
     shown["sections"] = [(section, items) for section, items in shown["sections"] if items]
     shown["drawn_before"] = _drawn_before(folder, results.get("figures", []), shown["missing"])
     for study in results.get("studies", []):
@@ -126,7 +126,10 @@ def _item(title: str, draw: Callable[..., Picture | Table], subject: Any) -> dic
 
 
 def _comparison(runs: Sequence[Path]) -> dict[str, Any]:
-    """Collect what the template shows of several runs side by side; nothing of those without a trajectory."""
+    """Collect what the template shows of several runs side by side; nothing of those without a trajectory.
+
+    Runs under a bias are left out: they sample no common ensemble whose averages could be compared.
+    """
     from trajectories.report import study_figures
 
     with ExitStack() as stack:
@@ -134,6 +137,7 @@ def _comparison(runs: Sequence[Path]) -> dict[str, Any]:
         for path in runs:
             with suppress(NotATrajectory):
                 opened.append(stack.enter_context(Trajectory(path)))
+        opened = [run for run in opened if not biased(run)]
         if len(opened) < 2:
             return {"items": [], "missing": []}
         items = [_item(title, draw, opened) for title, draw in study_figures.FIGURES.items()]

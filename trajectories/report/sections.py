@@ -21,6 +21,11 @@ def sections(run: Trajectory) -> list[Section]:
     """List the sections of a run; a function that has nothing to draw raises `Missing` when called."""
     from trajectories.report import landscape_figures, tempering_figures
 
+    if biased(run):
+        return [
+            Section("run", "The run", {name: draw for name, draw in _run().items() if name != "Conserved quantity"}),
+            Section("landscape", "Entropy landscape", dict(landscape_figures.drawn(run))),
+        ]
     listed = [
         Section("run", "The run", _run()),
         Section("statistics", "Statistics", _statistics()),
@@ -28,10 +33,14 @@ def sections(run: Trajectory) -> list[Section]:
         Section("ensemble", "Ensemble", _ensemble()),
         Section("thermodynamics", "Thermodynamics", _thermodynamics(run)),
         Section("entropy", "Entropy", _entropy()),
-        Section("landscape", "Entropy landscape", dict(landscape_figures.drawn(run))),
         Section("tempering", "Tempering", dict(tempering_figures.drawn(run))),
     ]
     return [section for section in listed if section.items]
+
+
+def biased(run: Trajectory) -> bool:
+    """Whether a run sampled under a bias that it learnt: averages over it are none of a canonical ensemble."""
+    return "landscape" in run.parameters
 
 
 def _run() -> dict[str, Draw]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mdnet.experiments.landscape.task import Baseline, Task
 from mdnet.force import BatchForce
+from mdnet.landscape import Variable
 from mdnet.priors import mirror
 from mdnet.progress import Bar
 from mdnet.spelling import unknown
@@ -101,21 +102,14 @@ def crossings(
     x, y = task.variables(system, points, seed=data_seed)
     generators = [torch.Generator().manual_seed(seed + k) for k in range(seeds)]
     q = _starts(system, generators, boxed=boxed)
-    epochs, train, test = [], [], []
-    with Bar(plan.epochs, show=progress, title=plan.method) as bar:
-        for epoch in _epochs(system, q, plan, generators, boxed=boxed):
-            bar.update(epoch, {})
-            if epoch % every and epoch != plan.epochs:
-                continue
-            epochs.append(epoch)
-            train.append(x.value(q).cpu().numpy())
-            test.append(y.value(q).cpu().numpy())
-            if (~np.isfinite(train[-1]) | (np.fmin.reduce(train) <= min(levels))).all():
-                break
-    tracks, wanted = (np.array(train), np.array(test)), np.array(levels, dtype=np.float64)
+    looked = _looks(
+        _epochs(system, q, plan, generators, boxed=boxed), (x, y), q, plan, every, min(levels), progress=progress
+    )
+    epochs, train, test = (np.array(each, dtype=np.float64) for each in zip(*looked, strict=True))
+    wanted = np.array(levels, dtype=np.float64)
     walls = torch.as_tensor(torch.inf) if system.walls is None else system.walls
     outside = (q.abs() > walls).double().mean(-1).cpu().numpy()
-    return Crossings(wanted, first_passages(*tracks, wanted), np.array(epochs, dtype=np.float64), *tracks, outside)
+    return Crossings(wanted, first_passages(train, test, wanted), epochs, train, test, outside)
 
 
 def first_passages(x: Floats, y: Floats, levels: Floats) -> Floats:
@@ -133,6 +127,30 @@ def first_passages(x: Floats, y: Floats, levels: Floats) -> Floats:
         y0, y1 = y[after - 1, tracks], y[after, tracks]
         found[tracks, k] = y0 + (level - x0) / (x1 - x0) * (y1 - y0)
     return found
+
+
+def _looks(
+    epochs: Iterator[int],
+    variables: tuple[Variable, Variable],
+    q: Tensor,
+    plan: Baseline,
+    every: int,
+    lowest: float,
+    *,
+    progress: bool,
+) -> Iterator[tuple[float, Floats, Floats]]:
+    """Train, and yield epoch and both variables (seeds,) at each look, until all networks have come to the lowest x."""
+    least = np.full(len(q), np.inf)
+    with Bar(plan.epochs, show=progress, title=plan.method) as bar:
+        for epoch in epochs:
+            bar.update(epoch, {})
+            if epoch % every and epoch != plan.epochs:
+                continue
+            x, y = (variable.value(q).cpu().numpy() for variable in variables)
+            yield epoch, x, y
+            least = np.fmin(least, x)
+            if (~np.isfinite(x) | (least <= lowest)).all():
+                return
 
 
 def _epochs(

@@ -26,17 +26,22 @@ def converged(rows: Sequence[Row]) -> list[Check]:
 
 def agreement(one: Landscape, other: Landscape, *, low: float, high: float) -> Check:
     """Return how far S(x) of two methods are apart between two places, after the best constant."""
-    a, b = (within(each, low, high) for each in (one, other))
     name, wanted = f"S by {one.method} and by {other.method}, x from {low:g} to {high:g}", f"within {AGREE:g} k_B"
     try:
+        a, b = (within(each, low, high) for each in (one, other))
         apart, span = difference(a, b, at_least=VISITS), float(np.ptp(a.mean()[np.isfinite(a.mean())]))
-    except ValueError:
-        return Check(name, wanted, f"no bin has {VISITS} visits of both: too little to tell", False)
+    except ValueError as reason:
+        return Check(name, wanted, f"too little to tell, in bins with {VISITS} visits: {reason}", False)
     return Check(
         name, wanted,
         f"{apart.max:.2f} k_B at most, {apart.rms:.2f} rms, over {span:.0f} k_B in {apart.bins} bins",
         apart.max <= AGREE,
     )  # fmt: skip
+
+
+def no_other(found: Landscape, reason: str) -> Check:
+    """Return that S could not be compared with that of another method, which failed."""
+    return Check(f"S by {found.method} and by the ladder", f"within {AGREE:g} k_B", f"no ladder: {reason}", False)
 
 
 def within(found: Landscape, low: float, high: float) -> Landscape:
@@ -75,8 +80,8 @@ def drop(found: Landscape) -> Check:
     places = [int(np.argmin(np.abs(one.axes[0].centres - x))) for x in (-1.0, -3.0)]
     with np.errstate(invalid="ignore"):
         each = one.entropy[:, places[0]] - one.entropy[:, places[1]]
-    value = float(each.mean())
-    error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else float("nan")
+        value = float(each.mean())
+        error = float(each.std(ddof=1) / np.sqrt(len(each))) if len(each) > 1 else float("nan")
     return Check("S(-1) - S(-3)", f"{DROP:g} ± 30 k_B", f"{value:.1f} ± {error:.1f} k_B", abs(value - DROP) <= 30)
 
 

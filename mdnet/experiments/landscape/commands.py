@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 
 from mdnet.console import errors_told, say
 from mdnet.experiments.landscape import cells, laws
-from mdnet.experiments.landscape.method import METHODS, Plan
+from mdnet.experiments.landscape.method import METHODS, WINDOWS, Plan
 from mdnet.experiments.landscape.reproduction import SEEDS, reproduce
 from mdnet.experiments.landscape.task import Task
 from mdnet.experiments.landscape.tasks import TASKS
@@ -19,72 +20,124 @@ from mdnet.experiments.showing import show
 from mdnet.spelling import unknown
 
 SHORTENED = "-shortened"  # ends the name of a task that is made small enough for two minutes
-GROWING = [50, 100, 200]  # points of --volume
+_DEVICES = ("cpu", "cuda")
 NAMES = [name for name in TASKS if not name.endswith(SHORTENED)]
+
+_Task = Annotated[
+    str, typer.Option(help=f"Of {', '.join(NAMES)}; without one and with --check: all laws W1 to W6 and W8.")
+]
+_Widths = Annotated[list[int] | None, typer.Option(min=1, help="Of the hidden layers; may be repeated.")]
+_Points = Annotated[list[int] | None, typer.Option(min=2, help="Training and test points in all; may be repeated.")]
+_EveryCell = Annotated[bool, typer.Option("--cells", help="All published widths and numbers of points.")]
+_Method = Annotated[str, typer.Option(help=f"Of {', '.join(METHODS)}.")]
+_Flat = Annotated[bool, typer.Option("--flat", help="Spread the walkers evenly over y, too, as published.")]
+_Full = Annotated[bool, typer.Option("--full", help="The published number of steps, not the short form.")]
+_Copies = Annotated[int, typer.Option(min=1, help="Independent tables, for error bars.")]
+_Walkers = Annotated[int | None, typer.Option(min=1, help="Walkers in all, by default the task's.")]
+_Seeds = Annotated[int, typer.Option(min=2, help="Networks trained by Adam and by SGD.")]
+_Seed = Annotated[int, typer.Option(help="Of data and walkers; 1 makes the published points.")]
+_Volume = Annotated[
+    bool, typer.Option("--volume", help="Random networks against trained ones as the points grow, too.")
+]
+_Control = Annotated[bool, typer.Option(help="Also find S by the independent ladder.")]
+_Out = Annotated[Path, typer.Option(help="A folder for each cell: its runs, results.json, report.html.")]
+_Check = Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")]
+_Force = Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")]
+_Resume = Annotated[bool, typer.Option("--resume", help="Go on with runs that were stopped or killed.")]
+_Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+_Threads = Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest for small networks.")]
 
 
 def entropy_landscape(
-    task: Annotated[
-        str, typer.Option(help=f"Of {', '.join(NAMES)}; without one and with --check: all laws W1 to W6 and W8.")
-    ] = "",
-    width: Annotated[list[int] | None, typer.Option(help="Of the hidden layers; may be repeated.")] = None,
-    points: Annotated[list[int] | None, typer.Option(help="Training and test points in all; may be repeated.")] = None,
-    every_cell: Annotated[bool, typer.Option("--cells", help="All published widths and numbers of points.")] = False,
-    method: Annotated[str, typer.Option(help=f"Of {', '.join(METHODS)}.")] = "wlmd",
-    flat: Annotated[bool, typer.Option("--flat", help="Spread the walkers evenly over y, too, as published.")] = False,
-    full: Annotated[bool, typer.Option("--full", help="The published number of steps, not the short form.")] = False,
-    copies: Annotated[int, typer.Option(min=1, help="Independent tables, for error bars.")] = 4,
-    walkers: Annotated[int | None, typer.Option(min=1, help="Walkers in all, by default the task's.")] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Networks trained by Adam and by SGD.")] = SEEDS,
-    seed: Annotated[int, typer.Option(help="Of data and walkers; 1 makes the published points.")] = 1,
-    volume: Annotated[
-        bool, typer.Option("--volume", help="Random networks against trained ones as the points grow, too.")
-    ] = False,
-    control: Annotated[bool, typer.Option(help="Also find S by the independent ladder.")] = True,
-    out: Annotated[Path, typer.Option(help="A folder for each cell: its runs, results.json, report.html.")] = Path(
-        "runs/entropy-landscape"
-    ),
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest for small networks.")] = 1,
+    task: _Task = "",
+    width: _Widths = None,
+    points: _Points = None,
+    every_cell: _EveryCell = False,
+    method: _Method = "wlmd",
+    flat: _Flat = False,
+    full: _Full = False,
+    copies: _Copies = 4,
+    walkers: _Walkers = None,
+    seeds: _Seeds = SEEDS,
+    seed: _Seed = 1,
+    volume: _Volume = False,
+    control: _Control = True,
+    out: _Out = Path("runs/entropy-landscape"),
+    check: _Check = False,
+    force: _Force = False,
+    resume: _Resume = False,
+    device: _Device = "cpu",
+    threads: _Threads = 1,
 ) -> None:
     """The density of states of a network over train and test loss (Yang, Zhang, Shang, Zhang 2025)."""
     torch.set_num_threads(threads)
-
-    def tell(stage: str, seconds: float) -> None:
-        say(f"{stage}, {seconds:.0f} s")
-
     with errors_told():
+        if force and resume:
+            raise ValueError("--resume goes on with the runs in the folder, --force replaces them; give one of the two")
         if not task and not check:
             raise ValueError(f"give --task, of {', '.join(NAMES)}, or --check for all laws")
         if not task:
-            holds = show(laws.run(out / "laws", overwrite=force, tell=tell))
+            holds = show(laws.run(out / "laws", overwrite=force, tell=_tell))
         else:
             chosen = _task(task, whole=full or every_cell or bool(width or points))
-            say(f"{chosen.title}. {_form(chosen, full)}")
             first = Plan(chosen, 0, 0, chosen.full if full else chosen.short, out, copies=copies, flat=flat, seed=seed,
-                         device=device, overwrite=force)  # fmt: skip
-            plans = [
-                _cell(first, task, w, n, method, full=full, walkers=walkers)
-                for w, n in _cells(chosen, width, points, every_cell)
-            ]
-            found = [(plan, reproduce(plan, method, seeds=seeds, control=control, tell=tell)) for plan in plans]
-            holds = True
+                         device=device, overwrite=force, resume=resume)  # fmt: skip
+            wanted = _cells(chosen, width, points, every_cell)
+            plans = [_cell(first, task, w, n, method, full=full, walkers=walkers) for w, n in wanted]
             for plan in plans:
-                holds = show(plan.folder) and holds
-            if len(found) > 1 and all(cell.trained for _, cell in found):
-                show(cells.compared([cell for _, cell in found], [p.folder for p in plans], out / f"{task}-{method}"))
+                _check(plan, method)
+            say(f"{chosen.title}. {_form(chosen, full)}")
+            holds = _cells_told(plans, method, seeds, out / f"{task}-{method}", control=control)
             if volume:
-                show(cells.grown(chosen, points or GROWING, plans[0].width, out / f"{task}-volume"))
+                show(cells.grown(chosen, points or growing(chosen), plans[0].width, out / f"{task}-volume"))
     if check and not holds:
         raise typer.Exit(1)
 
 
+def _cells_told(plans: Sequence[Plan], method: str, seeds: int, together: Path, *, control: bool) -> bool:
+    """Reproduce and show cells one by one, then the page in which they are compared; return whether all checks hold."""
+    found, holds = [], True
+    for plan in plans:
+        try:
+            found.append(reproduce(plan, method, seeds=seeds, control=control, tell=_tell))
+        except KeyboardInterrupt:
+            say(
+                f"stopped; {plan.folder} keeps what was sampled: trajectories landscape {plan.folder / method} reads "
+                "it, the same command with --resume goes on"
+            )
+            raise typer.Exit(130) from None
+        holds = show(plan.folder) and holds
+    if len(found) > 1 and all(cell.trained for cell in found):
+        show(cells.compared(found, [plan.folder for plan in plans], together))
+    return holds
+
+
+def _check(plan: Plan, method: str) -> None:
+    """Refuse before the first step what cannot be run."""
+    if method not in METHODS:
+        raise ValueError(unknown("method", method, METHODS))
+    if plan.device not in _DEVICES:
+        raise ValueError(unknown("device", plan.device, _DEVICES))
+    if plan.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no CUDA device here; take --device cpu")
+    tables = plan.copies * {"wlmd": 1, "wlmc": 1, "rewl": WINDOWS}.get(method, 0)
+    if plan.walk.walkers < tables:
+        raise ValueError(
+            f"{plan.walk.walkers} walkers for {tables} tables, {plan.copies} copies of {tables // plan.copies}: "
+            f"take --walkers {tables} or more, or fewer --copies"
+        )
+    plan.task.data(plan.points, plan.seed)
+
+
+def _tell(stage: str, seconds: float) -> None:
+    say(f"{stage}, {seconds:.0f} s")
+
+
 def _cell(first: Plan, task: str, width: int, points: int, method: str, *, full: bool, walkers: int | None) -> Plan:
-    """The plan of a cell, in a folder of its own."""
+    """The plan of a cell, in a folder of its own; the published walkers of one table are at least one for each copy."""
     walk = first.walk if full else first.task.shortened(width, points)
-    walk = walk if walkers is None else replace(walk, walkers=walkers)
+    many = max(walk.walkers, first.copies) if full else walk.walkers
+    walk = replace(walk, walkers=many if walkers is None else walkers)
     folder = first.folder / f"{task}-W{width}-N{points}-{method}"
     return replace(first, width=width, points=points, walk=walk, folder=folder)
 
@@ -108,3 +161,9 @@ def _cells(task: Task, widths: list[int] | None, points: list[int] | None, every
         return list(task.cells)
     first = task.cells[0]
     return [(w, n) for n in points or [first[1]] for w in widths or [first[0]]]
+
+
+def growing(task: Task) -> list[int]:
+    """Half the points of the task's first cell, as many, and twice as many."""
+    points = task.cells[0][1]
+    return [points // 2, points, 2 * points]

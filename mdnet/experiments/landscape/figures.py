@@ -48,28 +48,14 @@ def landscape(
         entropy = small.mean()
         coloured(axes, x.edges, y.edges, entropy - entropy.max(), "S − its maximum  [k_B]")
         _ways(axes, paths)
-        if equilibrium is not None:
-            lines.banded(axes, equilibrium, VERMILLION)
-        if ridge is not None:
-            place, top, _ = lines.arrays(ridge)
-            axes.plot(place, top, color="#ffffff", linestyle=(0, (4, 2)), label=ridge.label, path_effects=cased())
-        for line, (colour, mark) in zip(trained, _TRAINED, strict=False):
-            lines.marks(axes, line, colour, mark)
-        if ladder is not None:
-            lines.marks(axes, ladder, GREEN, "s")
+        absent = _compared(axes, ridge, equilibrium, trained, ladder)
         axes.set_xlabel(x.text)
         axes.set_ylabel(y.text)
         lines.key(figure)
-    drawn = {
-        "ridge": ridge,
-        "equilibrium": equilibrium,
-        "trained networks": trained or None,
-        "independent ladder": ladder,
-    }
     caption = (
         f"Mean of {lines.many(len(found.entropy), 'independent table')}, k_B = 1; bins that were never visited are "
         f"blank. The band and the bars are ± 1 standard error.{_of(paths)}"
-        f"{lines.missing([name for name, line in drawn.items() if line is None])}"
+        f"{lines.missing(absent)}"
     )
     return Plot(f"Entropy over {x.text} and {y.text}", figure, caption)
 
@@ -190,6 +176,28 @@ def error_by_time(steps: ArrayLike, error: ArrayLike) -> Plot:
         f"t^(−1/2), is what independent visits give. {_BARS} of the mean."
     )
     return Plot("Error of the table against time", figure, caption)
+
+
+def _compared(
+    axes: Axes, ridge: Line | None, equilibrium: Line | None, trained: Sequence[Line], ladder: Line | None
+) -> list[str]:
+    """Draw on a map what is to be compared, and return the names of what is not there."""
+    if equilibrium is not None:
+        lines.banded(axes, equilibrium, VERMILLION)
+    if ridge is not None:
+        place, top, _ = lines.arrays(ridge)
+        axes.plot(place, top, color="#ffffff", linestyle=(0, (4, 2)), label=ridge.label, path_effects=cased())
+    for line, (colour, mark) in zip(trained, _TRAINED, strict=False):
+        lines.marks(axes, line, colour, mark)
+    if ladder is not None:
+        lines.marks(axes, ladder, GREEN, "s")
+    there = {
+        "ridge": ridge,
+        "equilibrium": equilibrium,
+        "trained networks": trained or None,
+        "independent ladder": ladder,
+    }
+    return [name for name, line in there.items() if line is None]
 
 
 def _ways(axes: Axes, paths: Sequence[tuple[ArrayLike, ArrayLike]]) -> None:

@@ -17,6 +17,8 @@ from mdnet.experiments.landscape.checks.monte_carlo import w2
 from mdnet.experiments.landscape.checks.plane import w4
 from mdnet.experiments.reproduction import Stages, Tell
 from mdnet.experiments.results import Check, Study, Table
+from mdnet.recording import refuse_existing
+from mdnet.spelling import unknown
 
 Law = Callable[[Path, bool], Study]
 """(folder, whether runs in it may be replaced) -> what was found."""
@@ -39,9 +41,6 @@ LAWS: dict[str, Law] = {
 }
 
 
-LARGE = ("W5", "W6")  # laws of a network: the others are too small for several threads
-
-
 def run(
     out: Path,
     laws: Sequence[str] = tuple(LAWS),
@@ -49,13 +48,20 @@ def run(
     overwrite: bool = False,
     tell: Tell = lambda stage, seconds: None,
 ) -> Path:
-    """Run laws, by default all, and write results.json and report.html in `out`; the table has what each took."""
+    """Run laws, by default all, and write results.json and report.html in `out`; the table has what each took.
+
+    Raises, before anything runs, ValueError for a law there is not and OutputExistsError where the run of one is in
+    `out` and may not be replaced.
+    """
+    _refuse(out, laws, overwrite)
     stages, studies, threads = Stages(tell), list[Study](), torch.get_num_threads()
-    for name in laws:
-        torch.set_num_threads(threads if name in LARGE else 1)
-        with stages(name):
-            studies.append(LAWS[name](out, overwrite))
-    torch.set_num_threads(threads)
+    try:
+        for name in laws:
+            torch.set_num_threads(threads if name in network_laws.RUNS else 1)  # the others are too small for several
+            with stages(name):
+                studies.append(LAWS[name](out, overwrite))
+    finally:
+        torch.set_num_threads(threads)
     rows = []
     for name, study in zip(laws, studies, strict=True):
         holding = sum(check.holds for check in study.checks)
@@ -64,3 +70,12 @@ def run(
     results.write(out, "Entropy landscape: the laws", table, [], [], studies, seconds=stages.seconds)
     trajectories.report.write([out], out)
     return out
+
+
+def _refuse(out: Path, laws: Sequence[str], overwrite: bool) -> None:
+    for name in laws:
+        if name not in LAWS:
+            raise ValueError(unknown("law", name, LAWS))
+        for run in network_laws.RUNS.get(name, ()):
+            if not overwrite:
+                refuse_existing(out / run)

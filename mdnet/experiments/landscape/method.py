@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 import trajectories
 from integrators import OBABO, Integrator, Splitting
+from mdnet import checkpoint
 from mdnet.actions import Action
 from mdnet.adaptation import AdaptStep
 from mdnet.experiments.landscape.discrete import accuracies, signs
@@ -36,7 +37,7 @@ RISE, DROP = 0.05, 0.2  # of the steps of learning: the weight rises until then,
 WINDOWS, EXCHANGE = 4, 20  # of replica exchange: windows, and visits between attempts
 SPACING = 1.2  # of rungs, in widths of a mode
 SETTLE = 8  # one part in so many of production is not counted
-PILOT = 2_000  # steps of a pilot
+PILOT, _SHORTEST = 2_000, 100  # steps of a pilot, and of that of a short walk
 SAMPLES = 500  # times that energies and places are written in a run
 
 
@@ -45,7 +46,8 @@ class Plan:
     """One cell of a task, and how it is walked.
 
     `copies`: independent tables (or ladders), whose scatter is the error. `flat`: whether walkers are spread evenly
-    over y as well, as in the paper, or over x alone with y counted, which takes far fewer steps. `folder`: of the run.
+    over y as well, as in the paper, or over x alone with y counted, which takes far fewer steps. `folder`: of the run,
+    with which `resume` goes on, where it has begun; a ladder is begun anew.
     """
 
     task: Task
@@ -58,6 +60,7 @@ class Plan:
     seed: int = 1
     device: str = "cpu"
     overwrite: bool = False
+    resume: bool = False
     progress: bool = True
 
     @property
@@ -72,11 +75,15 @@ class Plan:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What a method found: S(x, y), whether the run has converged (no rows where that cannot be asked), and its run."""
+    """What a method found: S(x, y), whether the run has converged (no rows where that cannot be asked), and its run.
+
+    `samples`: of a ladder, x and what is recorded by rung.
+    """
 
     landscape: Landscape
     rows: Sequence[Row] = ()
     run: Path | None = None
+    samples: offline.Ladder | None = None
 
 
 def molecular_dynamics(plan: Plan, windows: int = 1) -> Found:
@@ -127,7 +134,8 @@ def rungs(plan: Plan) -> Found:
     probe = plan.system(16)
     x, _ = plan.task.variables(probe, plan.points, seed=plan.seed)
     slow = walk.dt * exp(0.5 * walk.power * (plan.task.low - plan.task.high))
-    known = pilot(probe, x, axes[0], steps=PILOT, dt=slow, friction=walk.friction, every=walk.every, seed=plan.seed)
+    steps = min(PILOT, max(_SHORTEST, walk.learn // SETTLE))
+    known = pilot(probe, x, axes[0], steps=steps, dt=slow, friction=walk.friction, every=walk.every, seed=plan.seed)
     n = exponents(known.x, known.slope, axes[0], spacing=SPACING)
     system = plan.system(len(n) * plan.copies)
     x, y = plan.task.variables(system, plan.points, seed=plan.seed)
@@ -135,9 +143,9 @@ def rungs(plan: Plan) -> Found:
     samples = ladder(
         system, x, Line(n), axes[0], steps=int(share * walk.count), equilibration=int(share * walk.learn), dt=slow,
         friction=walk.friction, record=[y], every=walk.every, sample=4 * walk.every, seed=plan.seed,
-        output=plan.folder, overwrite=plan.overwrite, progress=plan.progress,
+        output=plan.folder, overwrite=plan.overwrite or plan.resume, progress=plan.progress,
     )  # fmt: skip
-    return Found(offline.density(samples, *axes), run=plan.folder)
+    return Found(offline.density(samples, *axes), run=plan.folder, samples=samples)
 
 
 def enumeration(plan: Plan) -> Found:
@@ -184,6 +192,8 @@ def _run(
         system, engine, positions=start, seed=plan.seed, actions=[action, *more], output=plan.folder,
         reporters=[Scalars(cadence), Coordinates(cadence)], overwrite=plan.overwrite,
     )  # fmt: skip
-    finish(simulation, steps, progress=plan.progress)
+    if plan.resume and checkpoint.found(plan.folder):
+        simulation.resume()
+    finish(simulation, max(0, steps - simulation.step), progress=plan.progress)
     with trajectories.open(plan.folder) as run:
         return Found(of_run(run), verdict(run), plan.folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import trajectories
 from mdnet.experiments.landscape import claims
 from mdnet.experiments.landscape.baselines import crossings
 from mdnet.experiments.landscape.method import METHODS, Plan
@@ -15,12 +14,13 @@ from mdnet.experiments.landscape.tasks import TASKS
 from mdnet.experiments.landscape.telling import Cell, levels, studies, table
 from mdnet.experiments.results import Check, Study
 from trajectories.landscape import agreement
-from trajectories.landscape.ladder import from_run
+from trajectories.landscape.ladder import Ladder
 
 REGRESSION = TASKS["spiral-regression"]
 WIDTH, POINTS, COPIES, SEEDS = 30, 100, 4, 96
 LOW, HIGH = -2.0, -0.6  # the window of W5
 NARROW = Walk(dt=0.003, friction=3.0, walkers=32, learn=40_000, count=60_000)
+RUNS = {"W5": ("w5-wlmd", "w5-ladder"), "W6": ("w6-wlmd",)}  # the folders of a law's runs
 LADDERS = 8  # independent ones: fewer tell too little of their error
 Z = 5.0
 
@@ -29,11 +29,13 @@ def w5(out: Path, *, overwrite: bool = False, walk: Walk = NARROW) -> Study:
     """Compare S of W = 30, N = 100 by a table that fills with that of the ladder, and the ladder's rungs."""
     task = replace(REGRESSION, low=LOW, high=HIGH)
     plan = Plan(task, WIDTH, POINTS, walk, out, copies=COPIES, overwrite=overwrite)
-    found = METHODS["wlmd"](replace(plan, folder=out / "w5-wlmd"))
-    ladder = METHODS["ladder"](replace(plan, folder=out / "w5-ladder", copies=LADDERS))
+    places = [out / name for name in RUNS["W5"]]
+    found = METHODS["wlmd"](replace(plan, folder=places[0]))
+    ladder = METHODS["ladder"](replace(plan, folder=places[1], copies=LADDERS))
     told = Cell(plan, found, {}, ladder)
     checks = [claims.agreement(found.landscape, ladder.landscape, low=LOW, high=HIGH)]
-    checks.append(conditionals(out / "w5-ladder", walk.learn * walk.walkers))
+    assert ladder.samples is not None
+    checks.append(conditionals(ladder.samples))
     methods = next(study for study in studies(told) if study.name == "methods")
     rows = [[each.name, each.expectation, each.measured] for each in claims.converged(found.rows)]
     return replace(
@@ -42,11 +44,8 @@ def w5(out: Path, *, overwrite: bool = False, walk: Walk = NARROW) -> Study:
     )  # fmt: skip
 
 
-def conditionals(folder: Path, equilibration: int) -> Check:
+def conditionals(ladder: Ladder) -> Check:
     """Return whether the mean of ln L_test at fixed ln L_train is the same on all rungs."""
-    with trajectories.open(folder) as run:
-        replicas = run.observables["ladder/rung"].shape[1]
-        ladder = from_run(run, start=equilibration // replicas)
     axis = replace(REGRESSION, low=LOW, high=HIGH).axes[0]
     said = agreement.conditionals(ladder, axis, "ln L_test")
     worst = float(abs(said.z).max())
@@ -58,9 +57,8 @@ def conditionals(folder: Path, equilibration: int) -> Check:
 
 def w6(out: Path, *, overwrite: bool = False, walk: Walk | None = None) -> Study:
     """Return the paper's numbers of W = 30, N = 100 beside those found."""
-    plan = Plan(
-        REGRESSION, WIDTH, POINTS, walk or REGRESSION.short, out / "w6-wlmd", copies=COPIES, overwrite=overwrite
-    )
+    (place,) = (out / name for name in RUNS["W6"])
+    plan = Plan(REGRESSION, WIDTH, POINTS, walk or REGRESSION.short, place, copies=COPIES, overwrite=overwrite)
     found = METHODS["wlmd"](plan)
     places = levels(found.landscape)
     adam, boxed = (

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 
-def three_blocks(channels: int, outputs: int = 10) -> nn.Sequential:
+def three_blocks(channels: int, outputs: int = 10, pixels: int = 28) -> nn.Sequential:
     """Return five 3 x 3 convolutions of `channels` in three blocks, of one, two and two, and a linear map at the end.
 
-    A ReLU is behind each convolution, the maximum over 2 x 2 pixels behind each block: (n, 1, 28, 28) -> (n, outputs).
-    With ten outputs it has 36 c^2 + 104 c + 10 parameters: 362, 646 and 1002 for c = 2, 3, 4.
+    A ReLU is behind each convolution, the maximum over 2 x 2 pixels behind each block: (n, 1, pixels, pixels) ->
+    (n, outputs). With 28 pixels and ten outputs it has 36 c^2 + 104 c + 10 parameters: 362, 646 and 1002 for c = 2, 3,
+    4.
     Reference: Yang, Zhang, Shang, Zhang, arXiv:2503.13145.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -25,12 +26,12 @@ def three_blocks(channels: int, outputs: int = 10) -> nn.Sequential:
             before = channels
         layers[f"maximum{block}"] = nn.MaxPool2d(2)
     layers["flatten"] = nn.Flatten()
-    layers["output"] = nn.Linear(9 * channels, outputs)
+    layers["output"] = nn.Linear((pixels >> 3) ** 2 * channels, outputs)
     return nn.Sequential(layers)
 
 
-def layer_norm_resnet(channels: Sequence[int] = (6, 12, 24, 48), outputs: int = 2) -> nn.Sequential:
-    """Return a residual network of one block for each number of channels: (n, 3, 32, 32) -> (n, outputs).
+def layer_norm_resnet(channels: Sequence[int] = (6, 12, 24, 48), outputs: int = 2, pixels: int = 32) -> nn.Sequential:
+    """Return a residual network of one block for each number of channels: (n, 3, pixels, pixels) -> (n, outputs).
 
     A 3 x 3 convolution with ReLU; blocks, of which all but the first halve the image; the mean over all pixels; a
     linear map. It has no BatchNorm, so the loss of a data set is the mean of the losses of its rows. By default it has
@@ -43,7 +44,7 @@ def layer_norm_resnet(channels: Sequence[int] = (6, 12, 24, 48), outputs: int = 
     for stage, after in enumerate(channels, start=1):
         layers[f"block{stage}"] = LayerNormBlock(before, after, stride=1 if stage == 1 else 2)
         before = after
-    layers["mean"], layers["flatten"] = nn.AvgPool2d(32 >> (len(channels) - 1)), nn.Flatten()
+    layers["mean"], layers["flatten"] = nn.AvgPool2d(pixels >> (len(channels) - 1)), nn.Flatten()
     layers["output"] = nn.Linear(before, outputs)
     return nn.Sequential(layers)
 

@@ -21,6 +21,7 @@ from trajectories.landscape.axes import Axis
 from trajectories.landscape.ladder import averages
 
 Floats = NDArray[np.float64]
+LEVEL = -1.5  # of ln L_train
 _AROUND = 0.05  # of ln L_train to both sides of the level, where the random networks' metric is averaged
 _PROBES = 16  # umbrellas of a pilot
 _COLUMNS = ("points", "gradient", "random", "gradient better by", "data sets where it is", "reached the level")
@@ -48,7 +49,7 @@ def volume(
     points: Sequence[int],
     *,
     width: int = 30,
-    level: float = -1.5,
+    level: float = LEVEL,
     data_sets: int = 4,
     seeds: int = 24,
     copies: int = 4,

@@ -29,16 +29,16 @@ from trajectories.landscape.landscape import Landscape
 SIZES, INPUTS, ROWS = (5, 3, 1), 5, 16  # half of the 32 corners for training, half for test
 OFF = 0.1  # that ln Omega may be off in a bin
 PEAK, EXCHANGE = 0.003, 10  # the weight of a visit at first; visits between attempts to exchange windows
-FULL, QUICK = (1_000, 3_000), (1_000, 1_500)  # moves of a walker while it learns, and frozen: two thirds count
+LEARN, COUNT = 1_000, 3_000  # moves of a walker while it learns, and with the table frozen, of which two thirds count
 
 
-def w3(seed: int = 0, quick: bool = False) -> list[Check]:
+def w3(seed: int = 0) -> list[Check]:
     """Return how far ln Omega is from enumeration: of the training accuracy, jointly with the test's, in windows."""
     settings = {"one window": (1, 1), "train and test": (2, 1), "three windows that exchange": (1, 3)}
     checks = []
     for name, (many, windows) in settings.items():
         true = enumerated(many, seed)
-        worst = deviation(sampled(many, windows, seed, *(QUICK if quick else FULL)), true)
+        worst = deviation(sampled(many, windows, seed), true)
         populated = int(np.isfinite(true.entropy).sum())
         checks.append(
             Check(
@@ -70,27 +70,29 @@ def enumerated(many: int, seed: int = 0) -> Landscape:
     return exact(axes[:many], enumerate_density(system, variables[:many], axes[:many]))
 
 
-def sampled(many: int, windows: int, seed: int, learn: int, count: int, walkers: int = 4096) -> Landscape:
+def sampled(
+    many: int, windows: int, seed: int, *, learn: int = LEARN, count: int = COUNT, walkers: int = 4096
+) -> Landscape:
     """Return the same landscape from walkers that flip one weight at a time, in so many windows."""
     system, variables, axes = problem(walkers, seed)
     variables, axes = variables[:many], axes[:many]
     table = Table(axes, walkers, windows=windows, sigma=0)
     force = BiasedForce(system, variables, table)
-    action = WangLandau(OneOverT(PEAK, 1, learn // 4), learn, exchange=EXCHANGE if windows > 1 else 0)
+    action = WangLandau(
+        OneOverT(PEAK, 1, learn // 4), learn, exchange=EXCHANGE if windows > 1 else 0, settle=count // 3
+    )
     noise = torch.Generator().manual_seed(seed)
     anywhere = torch.randint(2, (walkers, system.dof), generator=noise) * 2.0 - 1
     simulation = Simulation(
         system, MonteCarlo(force, Flip()), positions=walk_inside(force, anywhere, Flip(), seed=seed), seed=seed,
         actions=[action], reporters=[Scalars(learn + count)],
     )  # fmt: skip
-    finish(simulation, learn + count // 3, progress=False)
-    early = action.counts.totals()  # until the walkers have the law of the frozen table
-    finish(simulation, count - count // 3, progress=False)
-    totals = {name: (value - early[name]).numpy() for name, value in action.counts.totals().items()}
+    finish(simulation, learn + count, progress=False)
+    visits, weights = action.counts.visits.numpy(), action.counts.weights.numpy()
     with np.errstate(divide="ignore"):
-        tables = table.entropy.numpy() + np.log(totals["weights"])
+        tables = table.entropy.numpy() + np.log(weights)
     firsts = [round((part.low - axes[0].low) / axes[0].width) for part in table.parts]
-    whole = join(tables, firsts, axes[0].bins, totals["visits"])
+    whole = join(tables, firsts, axes[0].bins, visits)
     return Landscape(tuple(axes), whole[None], method="Wang-Landau Monte Carlo")
 
 

@@ -14,13 +14,12 @@ from mdnet.simulation import Simulation
 
 DOF, WIDTH, BIN = 10, 1.0, 0.02
 SLOPE, RMS = 0.03, 0.2
-FULL = Walk(dt=WIDTH, friction=0.0, walkers=64, learn=4_000, count=8_000, every=4, peak=0.1)
-QUICK = Walk(dt=WIDTH, friction=0.0, walkers=64, learn=2_000, count=3_000, every=4, peak=0.1)
+WALK = Walk(dt=WIDTH, friction=0.0, walkers=64, learn=4_000, count=8_000, every=4, peak=0.1)
 
 
-def w2(seed: int = 0, quick: bool = False) -> list[Check]:
+def w2(seed: int = 0) -> list[Check]:
     """Return the slope and the error of S in ten dimensions; the copy that is worst counts."""
-    found = sampled(seed, quick)
+    found = sampled(seed)
     x = found.axes[0].centres
     slope = float(abs(walks.slopes(found.entropy, x) / (DOF / 2) - 1).max())
     error = float(walks.rms(found.entropy, DOF / 2 * x).max())
@@ -31,9 +30,8 @@ def w2(seed: int = 0, quick: bool = False) -> list[Check]:
     ]
 
 
-def sampled(seed: int = 0, quick: bool = False, *, copies: int = 5) -> Found:
+def sampled(seed: int = 0, *, copies: int = 5, walk: Walk = WALK) -> Found:
     """Return S of |q|^2/2 in a box on the bins of W1, by Metropolis moves of one weight and a frozen table."""
-    walk = QUICK if quick else FULL
     replicas = copies * walk.walkers
     system, variables = walks.quadratic([DOF], replicas)
     table = Table([walks.window("ln U", BIN)], replicas, copies=copies)

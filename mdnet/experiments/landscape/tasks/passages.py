@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import mse_loss, normalize
+from torch.nn.functional import normalize
 
 from mdnet.data.sources import find
-from mdnet.experiments.landscape.task import Baseline, Split, Task, Walk, by_first_size
-from mdnet.experiments.landscape.tasks.houses import standardised
+from mdnet.experiments.landscape.task import Split, Walk
+from mdnet.experiments.landscape.tasks.houses import HOUSES, HOUSES_SHORT, standardised
 from mdnet.networks import mlp
 
 FILES = ("tinyshakespeare.txt", "tinyshakespeare_like.txt")
@@ -82,21 +83,23 @@ def _characters(path: Path) -> NDArray[np.int64]:
     return np.unique(codes, return_inverse=True)[1].astype(np.int64)
 
 
-LANGUAGE = Task(
+LANGUAGE = replace(
+    HOUSES,
     name="language",
     title="Surprisal of passages of Shakespeare from 768 hashed n-grams: one hidden layer of W units of ReLU",
     network=lambda width: mlp(EMBEDDING, 1, (width,), "relu"),
     data=passages,
-    loss=mse_loss,
-    box=by_first_size(3),
-    sharpness=None,
-    low=-2.0,
-    high=0.0,
     y_low=-2.0,
     y_high=3.0,
     cells=((10, 561),),
-    baseline=Baseline(batch=10, rate=2e-3, epochs=500),
-    short=Walk(dt=0.003, friction=1.0, walkers=8, learn=10_000, count=8_000, peak=2.0),
     full=Walk(dt=3e-5, friction=333.0, walkers=8, learn=10_000_000, count=5_000_000),
-    needs="half a day on a GPU",
+)
+LANGUAGE_SHORT = replace(
+    LANGUAGE,
+    name="language-shortened",
+    title="Surprisal of passages of Shakespeare, shortened: 200 passages in place of 561",
+    cells=((10, 200),),
+    low=HOUSES_SHORT.low,
+    short=replace(HOUSES_SHORT.short, dt=0.02),
+    needs="",
 )
