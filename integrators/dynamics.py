@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -9,17 +10,23 @@ from torch import Tensor
 
 from integrators.phase import Force, Phase, time_step
 
+Part = Callable[[Phase, tuple[Tensor, Tensor] | None], None]
+"""A part of a step, given u (replicas,) and f (replicas, dof) that were just evaluated, None at its beginning."""
+
 
 class Dynamics:
     """The base of the integrators: a method adds __call__(phase), which advances a phase by one step in place.
 
     `force`: q (replicas, dof) -> u (replicas,), f (replicas, dof). `dt`: a number or a (replicas, 1) tensor.
-    A force may be stochastic (a minibatch); it then has an attribute `stochastic` that is true.
+    A force may be stochastic (a minibatch); it then has an attribute `stochastic` that is true. A method whose step is
+    a fixed sequence of evaluations may offer `parts`, what it does before, between and after them, in tensor
+    operations alone; its __call__ must do the same. Then fused code can be written for it.
 
     Raises ValueError for a step that is not positive.
     """
 
     has_momenta: ClassVar[bool] = True
+    looks_ahead: ClassVar[bool] = False  # whether the force's last evaluation may be of a proposal that was refused
     substeps: int = 1  # steps of dt in one call
 
     def __init__(self, force: Force, dt: float | Tensor) -> None:

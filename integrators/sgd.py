@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from integrators.dynamics import Dynamics
+from integrators.dynamics import Dynamics, Part
 from integrators.parameters import checked
 from integrators.phase import Force, Phase
 
@@ -25,13 +25,20 @@ class SGD(Dynamics):
 
     `radius` keeps each replica on a sphere, q <- R q/|q| at the start and after every step, as scale-invariant
     networks want it: "start" for the norm that it starts with, or R. v is left as it is. R is kept in phase.bath.
+    `effective` takes steps of dt |q|^2/m in place of dt/m, |q| at their beginning: dt is then the effective rate, that
+    of the direction q/|q| of a scale-invariant network, whose gradient falls as 1/|q|. Without momentum the direction
+    then moves alike from any |q|, but for the decay. With gradient noise s^2/|q|^2 in each of D - 1 directions and
+    decay lambda the radius settles, to first order in the rate, at
+
+        r^2 = T (D - 1)/lambda,    T = dt s^2/2 with `effective`,    T = sqrt(dt lambda s^2/(2 (D - 1))) without
 
     Parameters: `force`; `dt`; `momentum` in [0, 1); `weight_decay` >= 0; `radius` None, "start" or R > 0: all
-    numbers, or (replicas, 1) tensors. Raises ValueError outside these ranges, for nesterov without momentum, and at
-    the start where a replica to be kept on a sphere is at zero.
+    numbers, or (replicas, 1) tensors. Raises ValueError outside these ranges, for nesterov without momentum, for
+    `effective` with `radius`, and at the start where a replica to be kept on a sphere, or to move by the effective
+    rate, is at zero.
 
-    References: Sutskever, Martens, Dahl, Hinton, ICML 2013, 1139; on spheres Kodryan, Lobacheva, Nakhodnov, Vetrov,
-    NeurIPS 2022.
+    References: Sutskever, Martens, Dahl, Hinton, ICML 2013, 1139; on spheres and effective rates Kodryan, Lobacheva,
+    Nakhodnov, Vetrov, NeurIPS 2022; on the radius arXiv:2511.07308.
     """
 
     has_momenta: ClassVar[bool] = False
@@ -45,26 +52,38 @@ class SGD(Dynamics):
         nesterov: bool = False,
         weight_decay: float | Tensor = 0.0,
         radius: float | Tensor | Literal["start"] | None = None,
+        effective: bool = False,
     ) -> None:
         super().__init__(force, dt)
         self.momentum = checked("momentum", momentum, lambda x: (x >= 0) & (x < 1), "not negative and below 1")
         self.weight_decay = checked("weight_decay", weight_decay, lambda x: x >= 0, "not negative")
         if nesterov and not (self.momentum > 0).all():
             raise ValueError(f"nesterov=True with momentum = {momentum} changes nothing; give a momentum above 0")
-        self.nesterov, self.radius = nesterov, _radius(radius)
+        if effective and radius is not None:
+            raise ValueError(
+                f"effective=True with radius = {radius}: on a sphere of radius R the effective rate is dt/R^2 already; "
+                "give R^2 times that rate as dt and leave out effective, or leave out radius"
+            )
+        self.nesterov, self.radius, self.effective = nesterov, _radius(radius), effective
+        self._square = torch.ones((), dtype=torch.float64)  # |q|^2 at the start, where dt is in its units
 
     def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
         """Return the phase at q (replicas, dof), brought to its sphere, with masses m (dof,); p is set to zero."""
         for name in ("momentum", "weight_decay"):
             setattr(self, name, getattr(self, name).to(q.device))
         p.zero_()
+        if self.radius is None and not self.effective:
+            return super().start(q, p, m)
+        norm = _norm(q)
+        if not (norm > 0).all():
+            raise ValueError(
+                "a replica at q = 0 has no direction to move in or to be kept on a sphere; start elsewhere"
+            )
         if self.radius is None:
+            self._square = norm.square()
             return super().start(q, p, m)
         if isinstance(self.radius, Tensor):
             self.radius = self.radius.to(q.device)
-        norm = _norm(q)
-        if not (norm > 0).all():
-            raise ValueError("a replica at q = 0 has no direction to be kept on a sphere; start elsewhere")
         sphere = norm if isinstance(self.radius, str) else self.radius.expand(len(q), 1).clone()
         _project(q, sphere)
         phase = super().start(q, p, m)
@@ -73,19 +92,42 @@ class SGD(Dynamics):
 
     def __call__(self, phase: Phase) -> None:
         """Advance phase by one step, in place."""
+        self._move(phase)
+        self._take(phase, self.force(phase.q))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What a step does before and after its evaluation of the force."""
+        return self._move, self._take
+
+    def _move(self, phase: Phase, evaluated: tuple[Tensor, Tensor] | None = None) -> None:
+        """Take the step to the new positions; nothing has been evaluated yet."""
         dtype = phase.q.dtype
-        momentum, rate = self.momentum.to(dtype), (self.dt / phase.m).to(dtype)
+        momentum, rate = self.momentum.to(dtype), self._rate(phase).to(dtype)
         push = torch.addcmul(phase.f, phase.q, -self.weight_decay.to(dtype))
         phase.p.mul_(momentum).add_(push)
         phase.q.addcmul_(torch.addcmul(push, phase.p, momentum) if self.nesterov else phase.p, rate)
         if phase.bath:
             _project(phase.q, phase.bath[0])
-        self._evaluate(phase)
+
+    def _take(self, phase: Phase, evaluated: tuple[Tensor, Tensor] | None) -> None:
+        """Store u and f, which were evaluated at phase.q."""
+        assert evaluated is not None
+        phase.u.copy_(evaluated[0])
+        phase.f.copy_(evaluated[1])
+
+    def _rate(self, phase: Phase) -> Tensor:
+        """The rate of every parameter, (dof,) or (replicas, dof) float64 where it differs by replica."""
+        rate = self.dt * phase.q.square().sum(-1, keepdim=True, dtype=torch.float64) if self.effective else self.dt
+        return rate / phase.m
 
     def strain(self, frequency: Tensor) -> Tensor:
-        """Return w^2 dt over 2 (1 + mu), or over 2 (1 + mu)/(1 + 2 mu) with nesterov, (replicas,)."""
+        """Return w^2 dt over 2 (1 + mu), or over 2 (1 + mu)/(1 + 2 mu) with nesterov, (replicas,).
+
+        With `effective` it is that times |q|^2 at the start.
+        """
         limit = 2 * (1 + self.momentum) / (1 + 2 * self.momentum if self.nesterov else 1)
-        return frequency.square() * (self.dt / limit).flatten().to(frequency.device)
+        return frequency.square() * (self.dt * self._square / limit).flatten().to(frequency.device)
 
     def select(self, phase: Phase, rows: Tensor) -> None:
         """Put replica r where replica rows[r] is, rows (replicas,), with its velocity and the sphere it started on."""
@@ -97,7 +139,7 @@ class SGD(Dynamics):
         radius = self.radius.tolist() if isinstance(self.radius, Tensor) else self.radius
         return (
             f"SGD(dt={self.dt.tolist()}, momentum={self.momentum.tolist()}, nesterov={self.nesterov}, "
-            f"weight_decay={self.weight_decay.tolist()}, radius={radius!r})"
+            f"weight_decay={self.weight_decay.tolist()}, radius={radius!r}, effective={self.effective})"
         )
 
 

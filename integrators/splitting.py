@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from integrators.compiling import Compiled
-from integrators.dynamics import Dynamics
+from integrators.dynamics import Dynamics, Part
 from integrators.phase import Force, Phase, Thermostat, place
 from integrators.schemes import Scheme, Steps
 
@@ -79,6 +80,11 @@ class Splitting(Dynamics):
         """Advance phase by one step, in place."""
         for index, (steps, act) in enumerate(self._segments):
             act(steps, phase, self.force(phase.q) if index else None)
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """What a step does before, between and after its evaluations of the force."""
+        return tuple(partial(self._act, steps) for steps in self.scheme.between_forces)
 
     def sync(self, phase: Phase) -> None:
         """Bring phase.u and phase.f to phase.q, for schemes whose step ends with a drift."""

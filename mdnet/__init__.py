@@ -30,6 +30,7 @@ from mdnet.snapshots import GraphEntropy
 from mdnet.stability import DivergenceError
 from mdnet.steering import SteerTemperature
 from mdnet.system import ParticleSystem
+from mdnet.tangent_noise import TangentNoise
 from mdnet.tempering import PopulationAnnealing, ReplicaExchange, SimulatedTempering, from_pilot, geometric
 from mdnet.tensorboard import TensorBoard
 from mdnet.training import minimise
@@ -67,6 +68,7 @@ __all__ = [
     "SteerTemperature",
     "Storage",
     "Table",
+    "TangentNoise",
     "TensorBoard",
     "UnboundedWarning",
     "accuracy",

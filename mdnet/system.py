@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from mdnet.routes.outputs import Outputs
 from mdnet.routes.precision import Precision, bf16_output, check
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+_TRIED = 64  # rows on which the network is tried before a run
 
 
 class ParticleSystem:
@@ -95,11 +96,14 @@ class ParticleSystem:
         """Return U(q), (replicas,) float64, at q (replicas, dof)."""
         return self.force.energy(q)
 
-    def minibatch(self, size: int, *, replace: bool = True, shared: bool = False) -> MinibatchForce:
+    def minibatch(
+        self, size: int | Sequence[int] | Tensor, *, replace: bool = True, shared: bool = False
+    ) -> MinibatchForce:
         """Return the force on `size` rows drawn anew at every call, an unbiased estimate of the force on all.
 
-        `replace`: with replacement; without, the rows of one batch differ. `shared`: one batch for all replicas.
-        Raises ValueError for a size below one, or above the number of rows without replacement.
+        `size`: a number, or (replicas,) numbers that divide the largest. `replace`: with replacement; without, the rows
+        of one batch differ. `shared`: one batch for all replicas. Raises ValueError for a size below one, or above the
+        number of rows without replacement, and for several sizes that do not fit, see MinibatchForce.
         """
         return MinibatchForce(self, size, replace=replace, shared=shared)
 
@@ -191,20 +195,22 @@ class ParticleSystem:
         return self._cast(data if index is None else data[index])  # (n, ...) or (replicas, n, ...)
 
     def _try(self) -> None:
-        """Run the forward and the loss once, so that what does not fit is told before the run."""
+        """Run the forward on a few rows and the loss on all, so that what does not fit is told before the run."""
         inputs, targets = (x if self.shares_data else x[0] for x in (self.inputs, self.targets))
+        few = inputs[:_TRIED]
         with layer_of_failure(self.network, "fails on these inputs"), torch.no_grad():
-            output = self.network(inputs)
-        check_output(self.loss, output, targets)
+            output = self.network(few)
+        again = torch.arange(len(inputs), device=self.device) % len(few)
+        check_output(self.loss, output[again] if output.shape[:1] == few.shape[:1] else output, targets)
         if self.route not in ("module", "native"):
             self._try_vectorised()
 
     def _try_vectorised(self) -> None:
         """Take the bare module for one replica of a network that cannot be vectorised; refuse several."""
-        one = slice(None) if self.shares_data else slice(1)
+        few = (slice(_TRIED),) if self.shares_data else (slice(1), slice(_TRIED))
         try:
             with layer_of_failure(self.network, "cannot be vectorised over replicas"):
-                self.force.vectorised(self.positions()[:1], self.inputs[one], self.targets[one])
+                self.force.vectorised(self.positions()[:1], self.inputs[few], self.targets[few])
         except ValueError as error:
             if self.replicas > 1 or self.why == ASKED:
                 raise

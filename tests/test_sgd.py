@@ -94,6 +94,64 @@ def test_one_step_on_the_sphere_is_a_step_and_a_projection():
     torch.testing.assert_close(phase.q, moved * (q.norm(dim=-1) / moved.norm(dim=-1))[:, None])
 
 
+@pytest.mark.parametrize("choice", CHOICES)
+def test_an_effective_rate_is_a_rate_times_the_square_of_the_radius(choice):
+    """Law: a step with `effective` is a step at the rate dt |q|^2 of where it begins, on every replica and mass."""
+    effective = begin(engine := SGD(MODES, 0.003, effective=True, **CHOICES[choice]), m=M)
+    plain = begin(SGD(MODES, 1.0, **CHOICES[choice]), m=M)
+    for _ in range(20):
+        rate = 0.003 * plain.q.square().sum(-1, keepdim=True)
+        engine(effective)
+        SGD(MODES, rate, **CHOICES[choice])(plain)
+    torch.testing.assert_close(effective.q, plain.q, rtol=1e-12, atol=1e-12)
+    assert rate.max() / rate.min() > 1.02
+
+
+SCHEDULES = {
+    "cosine": lambda rate, steps: md.Cosine(rate, 0.1 * rate, steps),
+    "steps": lambda rate, steps: md.Table([0, steps // 3, steps // 2], [rate, 0.1 * rate, 0.01 * rate]),
+}
+
+
+@pytest.mark.parametrize("effective", [False, True], ids=["rate", "effective rate"])
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_every_replica_follows_a_schedule_of_its_own(kind, effective):
+    """Law: a schedule of (replicas, 1) rates is the schedule of each rate by itself."""
+    x = torch.randn(12, 2, dtype=torch.float64)
+    y = x.prod(-1, keepdim=True)
+    rates = tuple((0.02 if effective else 1.0) * rate for rate in (0.01, 0.05, 0.2))
+
+    def end(rate):
+        replicas = len(rate)
+        torch.manual_seed(2)
+        network = nn.Sequential(nn.Linear(2, 4), nn.Tanh(), nn.Linear(4, 1))
+        system = md.ParticleSystem(network, functional.mse_loss, x, y, replicas=replicas, dtype=torch.float64)
+        engine = SGD(system.force, rate, momentum=0.5, effective=effective)
+        simulation = md.Simulation(system, engine, schedule={"dt": SCHEDULES[kind](rate, 30)}, reporters=[])
+        simulation.run(30, progress=False)
+        return simulation.phase.q, engine.dt.flatten()
+
+    together, last = end(vector(*rates)[:, None])
+    assert last.max() < 0.11 * max(rates)
+    for replica, rate in enumerate(rates):
+        torch.testing.assert_close(together[replica], end(vector(rate)[:, None])[0][0], rtol=1e-12, atol=1e-12)
+    assert (together[0] - together[2]).abs().max() > 1e-4
+
+
+def test_its_parts_are_its_step():
+    """Law: what a step does before and after its evaluation of the force is the step."""
+    for options in ({"radius": 2.0}, {"effective": True, "weight_decay": 0.1}):
+        engine = SGD(MODES, 0.01, momentum=0.5, **options)
+        whole, parted = begin(engine), begin(engine)
+        for _ in range(5):
+            engine(whole)
+            first, second = engine.parts
+            first(parted, None)
+            second(parted, MODES(parted.q))
+        assert torch.equal(whole.q, parted.q)
+        assert torch.equal(whole.f, parted.f)
+
+
 def test_a_replica_that_is_put_elsewhere_goes_on_as_the_one_that_was_there():
     phase = begin(engine := SGD(MODES, 0.02, momentum=0.9, radius="start"))
     for _ in range(5):
@@ -175,6 +233,7 @@ def test_it_has_no_temperature_and_starts_at_rest():
         ({"nesterov": True}, "nesterov=True with momentum = 0.0"),
         ({"radius": "end"}, "radius = 'end' is unknown"),
         ({"radius": 0.0}, "radius = 0.0 must be finite and positive"),
+        ({"radius": 2.0, "effective": True}, r"effective=True with radius = 2.0: .*give R\^2 times that rate as dt"),
     ],
 )
 def test_what_is_out_of_range_is_refused(options, said):
@@ -182,13 +241,14 @@ def test_what_is_out_of_range_is_refused(options, said):
         SGD(MODES, 0.1, **options)
 
 
-def test_zero_is_on_no_sphere():
+@pytest.mark.parametrize("options", [{"radius": "start"}, {"effective": True}], ids=str)
+def test_zero_is_on_no_sphere(options):
     zero = torch.zeros(2, 6, dtype=torch.float64)
     with pytest.raises(ValueError, match="no direction"):
-        SGD(MODES, 0.1, radius="start").start(zero, zero.clone(), ONE)
+        SGD(MODES, 0.1, **options).start(zero, zero.clone(), ONE)
 
 
-@pytest.mark.parametrize("radius", [None, "start"])
-def test_resume(tmp_path, radius):
+@pytest.mark.parametrize("options", [{}, {"radius": "start"}, {"effective": True}], ids=str)
+def test_resume(tmp_path, options):
     schedule = {"dt": md.Linear(0.02, 0.1, 20)}
-    continues_exactly(tmp_path, lambda system: SGD(system.force, 0.02, momentum=0.9, radius=radius), schedule)
+    continues_exactly(tmp_path, lambda system: SGD(system.force, 0.02, momentum=0.9, **options), schedule)

@@ -11,7 +11,7 @@ from mdnet.adaptation import AdaptStep
 from mdnet.config.choices import TEMPERED, Bath, Method, Network, PriorTable, ScheduleTable, TemperingTable, bath
 from mdnet.config.options import Options, Section, default
 from mdnet.config.outputs import Output, Report
-from mdnet.config.values import ByLayer, Cadence, Count, Rows, Scale
+from mdnet.config.values import ByLayer, Cadence, Count, Rows, Scale, Sizes
 from mdnet.data import SETS, split
 from mdnet.routes.choice import Route
 from mdnet.routes.precision import Precision
@@ -64,9 +64,9 @@ class System(Section):
 
 
 class Minibatch(Section):
-    """[minibatch]: the force on rows drawn anew at every step, in place of the force on all."""
+    """[minibatch]: the force on rows drawn anew at every step, in place of the force on all; sizes may be listed."""
 
-    size: Count
+    size: Sizes
     replace: bool = default(ParticleSystem.minibatch, "replace")
     shared: bool = default(ParticleSystem.minibatch, "shared")
 
@@ -214,10 +214,11 @@ class RunFile(Section):
             )
 
     def _lists(self) -> Iterator[str]:
-        tables = {
+        tables: dict[str, Section | None] = {
             "integrator": self.integrator,
             "thermostat": self.thermostat,
             "system.prior": self.system.prior,
+            "minibatch": self.minibatch,
             "schedule.temperature": self.schedule.temperature,
             "schedule.dt": self.schedule.dt,
         }

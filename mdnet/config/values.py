@@ -66,6 +66,21 @@ def _spread(value: object) -> object:
 Ladder = Annotated[list[float], BeforeValidator(_spread)]
 """Temperatures, or the ends of a geometric ladder."""
 
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+Sizes = Annotated[
+    Any,
+    _only(
+        "1 or more, or a list with one such whole number a replica",
+        lambda x: _is_count(x) or (isinstance(x, list) and all(map(_is_count, x))),
+    ),
+    PER_REPLICA,
+]
+"""A number of rows, or a list with one a replica."""
+
 Steps = Annotated[
     Any, _only("true, false, or a number of steps", lambda x: isinstance(x, bool) or (isinstance(x, int) and x > 0))
 ]

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from integrators import Integrator, Phase
-from mdnet.minibatch import MinibatchForce
 from mdnet.priors import GaussianPrior, Prior
 from mdnet.schedules import Schedule, Value
 from mdnet.system import ParticleSystem
@@ -52,20 +51,16 @@ def system_part(whole: ParticleSystem, rows: slice, data: slice) -> ParticleSyst
 def method_part(integrator: Integrator, whole: ParticleSystem, own: ParticleSystem, rows: slice) -> Integrator:
     """Return a copy of a method for these replicas: every value (replicas, 1) in it is cut, its force is own's.
 
-    Raises ValueError for a force that is neither the system's nor a minibatch's.
+    Raises ValueError for a force that is neither the system's nor says how it is divided, by part(own, rows).
     """
     known: dict[int, Any] = {id(whole): own, id(whole.force): own.force}
     force = getattr(integrator, "force", whole.force)
-    if isinstance(force, MinibatchForce):
-        if force.shared and rows.stop - rows.start == 1:
-            raise ValueError("a batch that replicas share needs two replicas or more on each rank; take fewer ranks")
-        known[id(force)] = own.minibatch(force.size, replace=force.replace, shared=force.shared)
-    elif (divide := getattr(type(force), "part", None)) is not None:
+    if (divide := getattr(type(force), "part", None)) is not None:
         known[id(force)] = divide(force, own, rows)
     elif force is not whole.force:
         raise ValueError(
-            f"the force {force} cannot be divided over ranks; allowed are system.force, system.minibatch(...) "
-            "and a BiasedForce, or run in one process"
+            f"the force {force} cannot be divided over ranks; allowed are system.force, system.minibatch(...), "
+            "a TangentNoise and a BiasedForce, or run in one process"
         )
     known |= {id(x): x[rows].clone() for x in _tensors(integrator, {*known}) if x.shape == (whole.replicas, 1)}
     return copy.deepcopy(integrator, known)

@@ -6,9 +6,11 @@ import warnings
 from typing import Protocol
 
 from integrators import Integrator, Phase
+from mdnet.minibatch import MinibatchForce
 from mdnet.routes.capture import CapturedSteps
 from mdnet.routes.native.expressions import Untraceable
 from mdnet.routes.native.library import NotCompiled, compiler
+from mdnet.routes.native.rows import AllRows, DrawnRows
 from mdnet.routes.native.steps import NativeLoop, NativeParts
 from mdnet.system import ParticleSystem
 
@@ -65,7 +67,10 @@ def stepper(system: ParticleSystem, integrator: Integrator, phase: Phase) -> Ste
 
 
 def _native(system: ParticleSystem, integrator: Integrator, phase: Phase) -> NativeLoop | NativeParts:
-    """Steps in one loop with the gradient where that is the native one of all data, else around any gradient."""
-    if system.force.native is not None and getattr(integrator, "force", None) is system.force:
-        return NativeLoop(system, integrator, phase, system.force.native)
+    """Steps in one loop with the gradient where that is native and of the system's data, else around any gradient."""
+    force = getattr(integrator, "force", None)
+    if system.force.native is not None and force is system.force:
+        return NativeLoop(system, integrator, phase, AllRows(system, system.force.native))
+    if system.force.native is not None and isinstance(force, MinibatchForce) and force.system is system:
+        return NativeLoop(system, integrator, phase, DrawnRows(force))
     return NativeParts(system, integrator, phase)

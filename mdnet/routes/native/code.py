@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 
 from torch import Tensor
 
@@ -18,7 +19,9 @@ constexpr long TILE = {tile};
 static long tile_of(long replicas, long threads) {{ return std::min(TILE, (replicas + threads - 1) / threads); }}
 """
 _LOOP = """
-extern "C" void advance(void **a, const real *data, const real *target, const real *weight, long apart, long replicas,
+constexpr long FORCES = {forces};
+extern "C" void advance(void **a, const real *data, const real *target, const real *weight, const real *fixed,
+                        [[maybe_unused]] const int64_t *rows, long apart, [[maybe_unused]] long batches, long replicas,
                         long steps, long threads) {{
     const long room = tile_of(replicas, threads);
 {before}
@@ -26,7 +29,7 @@ extern "C" void advance(void **a, const real *data, const real *target, const re
         Scratch<real> work(WORK), slopes(room * DOF), images(room * DOF);
         real *slope = slopes.at, *image = images.at;
         double loss[TILE];
-{locals}
+{room}{locals}
         for (long step = 0; step < steps; step++) {{
 {body}
         }}
@@ -47,9 +50,6 @@ extern "C" void part{number}(void **a, double *losses, real *slopes, real *image
     }});
 }}
 """
-_FORCE = """for (long t = 0; t < count; t++)
-loss[t] = loss_and_gradient({where}, slope + t * DOF, data + apart * (first + t) * DATA,
-                            target + apart * (first + t) * TARGET, weight, work.at);"""
 
 
 class Code:
@@ -64,13 +64,25 @@ class Code:
         self._shared: dict[int, Tensor] = {}  # those that all replicas share and that change, by their number
         self._segments = [None if part is None else self._segment(part, k) for k, part in enumerate(parts)]
 
-    def loop(self) -> str:
-        """Return a function that takes steps, the gradient being that of a dense network."""
+    def loop(self, force: str, room: str) -> str:
+        """Return a function that takes steps, the gradient being that of a dense network.
+
+        `force`: the C++ of an evaluation at {where}, the {number}-th of a step's; `room`: what it declares beforehand.
+        """
         where = "image + t * DOF" if self.walls else f"{self._pointer(self.phase.q)} + (first + t) * DOF"
-        body = [_FORCE.format(where=where) if each is None else "\n".join(each[1]) for each in self._segments]
+        numbers = count()
+        body = [
+            force.format(where=where, number=next(numbers)) if each is None else "\n".join(each[1])
+            for each in self._segments
+        ]
         declared = [line for each in self._segments if each is not None for line in each[0]]
-        filled = self._filled(declared, body)
+        filled = self._filled(declared, body) | {"room": room, "forces": str(self.forces)}
         return _CONSTANTS.format(tile=TILE) + _LOOP.format(**filled)
+
+    @property
+    def forces(self) -> int:
+        """Evaluations of the force in a step."""
+        return sum(part is None for part in self.parts)
 
     def functions(self) -> str:
         """Return a function for each part, part0, part1 and so on."""

@@ -122,6 +122,16 @@ static inline vec sums_of(vec *v) {
     }
 }
 
+// sums (OUT) += those of the rows of e (OUT, POINTS).
+template <int OUT, int POINTS>
+static inline void sums_of_rows(const real *e, real *__restrict sums) {
+    for (int row = 0; row < OUT; row++) {
+        vec s = {};
+        for (int at = 0; at < POINTS; at += LANES) s += load(e + row * POINTS + at);
+        sums[row] += sum(s);
+    }
+}
+
 // Gradients of a layer: gw (OUT, IN) += e x^T and gb (OUT) += sum of e, with e (OUT, POINTS), x (IN, POINTS).
 template <int IN, int OUT, int POINTS>
 static inline void gradients(const real *e, const real *x, real *__restrict gw, real *__restrict gb) {
@@ -149,11 +159,7 @@ static inline void gradients(const real *e, const real *x, real *__restrict gw, 
                 for (int j = 0; j < std::min(ACROSS, IN - column); j++) gw[(row + i) * IN + column + j] += total[i * ACROSS + j];
         }
     }
-    for (int row = 0; gb && row < OUT; row++) {
-        vec s = {};
-        for (int at = 0; at < POINTS; at += LANES) s += load(e + row * POINTS + at);
-        gb[row] += sum(s);
-    }
+    if (gb) sums_of_rows<OUT, POINTS>(e, gb);
 }
 
 // Losses of the outputs h (OUT, POINTS): the weighted sum over points, and its derivative by h in e.

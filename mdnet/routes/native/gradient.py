@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from mdnet.routes.native.gradient_code import gradient_code
 from mdnet.routes.native.library import library
-from mdnet.routes.native.network import Chain, chain, gradient_code
+from mdnet.routes.native.network import Chain, chain
 
 if TYPE_CHECKING:
     from mdnet.system import ParticleSystem
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 _PREAMBLE = """#define REAL {real}
 #include <algorithm>
 #include <cstdlib>
-#include "dense.h"
+#include "norms.h"
 #include "loops.h"
 """
 _ALL = """
 extern "C" void gradients_of_all(const real *q, real *g, double *loss, const real *data, const real *target,
-                                 const real *weight, long apart, long replicas, long threads) {
+                                 const real *weight, const real *fixed, long apart, long replicas, long threads) {
     in_tiles(replicas, 1, threads, [=](long r, long) {
         thread_local Scratch<real> work(WORK);
         const real *x = data + apart * r * DATA, *y = target + apart * r * TARGET;
-        loss[r] = loss_and_gradient(q + r * DOF, g + r * DOF, x, y, weight, work.at);
+        loss[r] = loss_and_gradient(q + r * DOF, g + r * DOF, x, y, weight, fixed, work.at);
     });
 }
 """
@@ -59,16 +60,16 @@ class NativeGradient:
         gradient, loss = torch.empty_like(q), torch.empty(len(q), dtype=torch.float64)
         self._function(packed.chain)(
             q.data_ptr(), gradient.data_ptr(), loss.data_ptr(), packed.data.data_ptr(), packed.target.data_ptr(),
-            packed.weight.data_ptr(), int(self.per_replica), len(q), torch.get_num_threads(),
+            packed.weight.data_ptr(), packed.fixed.data_ptr(), int(self.per_replica), len(q), torch.get_num_threads(),
         )  # fmt: skip
         return loss, gradient
 
     def pack(self, inputs: Tensor, targets: Tensor) -> Packed:
         """Return the data as the native code wants them; what was packed last is kept until it is changed in place."""
-        kept, versions = self._packed, (_version(inputs), _version(targets))
+        kept, versions = self._packed, (version(inputs), version(targets))
         if kept is None or kept[0] is not inputs or kept[1] is not targets or kept[2] != versions:
             points = inputs.shape[1 if self.per_replica else 0]
-            packed = Packed(chain(self.system, points), inputs, targets, self.per_replica)
+            packed = Packed(self.system, chain(self.system, points), inputs, targets, self.per_replica)
             self._packed = kept = inputs, targets, versions, packed
         return kept[3]
 
@@ -89,7 +90,7 @@ class NativeGradient:
     def _function(self, chain: Chain) -> ctypes._NamedFuncPointer:
         if chain.points not in self._functions:
             function = library(gradient_source(chain) + _ALL).gradients_of_all
-            function.argtypes, function.restype = [ctypes.c_void_p] * 6 + [ctypes.c_long] * 3, None
+            function.argtypes, function.restype = [ctypes.c_void_p] * 7 + [ctypes.c_long] * 3, None
             self._functions[chain.points] = function
         return self._functions[chain.points]
 
@@ -107,28 +108,45 @@ def includes(real: str) -> str:
 class Packed:
     """Data with features as rows, in blocks of points: data (..., blocks, inputs, block), target the same, weight 1/n.
 
-    Points that fill up the last block have weight zero.
+    Points that fill up the last block have weight zero. `fixed`: the frozen parameters.
     """
 
-    def __init__(self, chain: Chain, inputs: Tensor, targets: Tensor, per_replica: bool) -> None:
-        self.chain, outputs = chain, chain.layers[-1].outputs
-        rows = 1 if per_replica else 0
-        if not targets.is_floating_point():
-            targets = functional.one_hot(targets.long(), outputs)
-        self.data = self._blocks(inputs.flatten(rows + 1).to(chain.dtype))
-        self.target = self._blocks(targets.to(chain.dtype))
-        weight = torch.full((chain.points, 1), 1 / chain.points, dtype=chain.dtype)
-        self.weight = self._blocks(weight)
-
-    def _blocks(self, rows: Tensor) -> Tensor:
-        """(..., points, d) to (..., blocks, d, block), zeros at the end."""
-        blocks, block = self.chain.blocks, self.chain.block
-        padded = functional.pad(rows, (0, 0, 0, blocks * block - rows.shape[-2]))
-        return aligned(padded.view(*rows.shape[:-2], blocks, block, rows.shape[-1]).transpose(-1, -2))
+    def __init__(
+        self, system: ParticleSystem, chain: Chain, inputs: Tensor, targets: Tensor, per_replica: bool
+    ) -> None:
+        self.chain, self.fixed, self.weight = chain, frozen(system, chain), weights(chain)
+        data, target = data_and_targets(chain, inputs, targets, 1 if per_replica else 0)
+        self.data, self.target = _blocks(chain, data), _blocks(chain, target)
 
 
-def _version(data: Tensor) -> int:
-    """How often data were changed in place, as far as torch counts it."""
+def data_and_targets(chain: Chain, inputs: Tensor, targets: Tensor, rows: int) -> tuple[Tensor, Tensor]:
+    """Return inputs (..., n, inputs) and targets (..., n, outputs), classes as ones; `rows` is the dimension of n."""
+    if not targets.is_floating_point():
+        targets = functional.one_hot(targets.long(), chain.layers[-1].outputs)
+    return inputs.flatten(rows + 1).to(chain.dtype), targets.to(chain.dtype)
+
+
+def weights(chain: Chain) -> Tensor:
+    """Return what each point of the blocks counts, (blocks, 1, block): 1/n, and zero for those that fill up."""
+    return _blocks(chain, torch.full((chain.points, 1), 1 / chain.points, dtype=chain.dtype))
+
+
+def _blocks(chain: Chain, rows: Tensor) -> Tensor:
+    """(..., points, d) to (..., blocks, d, block), zeros at the end."""
+    blocks, block = chain.blocks, chain.block
+    padded = functional.pad(rows, (0, 0, 0, blocks * block - rows.shape[-2]))
+    return aligned(padded.view(*rows.shape[:-2], blocks, block, rows.shape[-1]).transpose(-1, -2))
+
+
+def frozen(system: ParticleSystem, chain: Chain) -> Tensor:
+    """Return the parameters that are no particles, one after the other."""
+    named = dict(system.network.named_parameters())
+    values = [named[name].detach().flatten() for name in chain.frozen]
+    return aligned(torch.cat(values)) if values else torch.empty(0, dtype=chain.dtype)
+
+
+def version(data: Tensor) -> int:
+    """Return how often data were changed in place, as far as torch counts it."""
     return 0 if data.is_inference() else data._version
 
 

@@ -18,7 +18,7 @@ FLAGS = (
     "-fno-math-errno", "-fno-trapping-math", "-fno-semantic-interposition", "-shared", "-fPIC", "-pthread",
     "-fno-builtin-sinf", "-fno-builtin-cosf", "-fno-builtin-sin", "-fno-builtin-cos",  # joined they have no vector form
 )  # fmt: skip
-HEADERS = ("lanes.h", "dense.h", "loops.h", "walkers.h")
+HEADERS = ("lanes.h", "dense.h", "norms.h", "loops.h", "walkers.h")
 
 
 class NotCompiled(RuntimeError):

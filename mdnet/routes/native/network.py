@@ -1,15 +1,17 @@
-"""A dense network and its loss as C++: which networks are such chains, and the code of their gradient."""
+"""A dense network and its loss as a chain of layers: which networks are such chains, and where their numbers are."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from mdnet.networks.scale_invariant import UnitLinear
 
 if TYPE_CHECKING:
     from mdnet.system import ParticleSystem
@@ -30,14 +32,36 @@ class Unfit(ValueError):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a tensor starts: among the positions, or among the frozen parameters, which are no particles."""
+
+    start: int
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Norm:
+    """BatchNorm over the batch, (z - mean)/sqrt(variance + eps), and where its weight and bias start if it has some."""
+
+    eps: float
+    weight: Place | None
+    bias: Place | None
+
+
+@dataclass(frozen=True)
 class Layer:
-    """A linear map (outputs, inputs) and the activation behind it; where its weight and bias start in q."""
+    """A linear map (outputs, inputs), then BatchNorm where there is one, then an activation.
+
+    `unit`: the map is divided by its Frobenius norm.
+    """
 
     inputs: int
     outputs: int
-    weight: int
-    bias: int | None
+    weight: Place
+    bias: Place | None
+    norm: Norm | None = None
     activation: str = "Identity"
+    unit: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,7 @@ class Chain:
     """Layers one after the other and the mean loss of their outputs over `points` rows of data."""
 
     layers: tuple[Layer, ...]
+    frozen: tuple[str, ...]  # the names of the frozen parameters, in the order of their places
     loss: str
     points: int
     dof: int
@@ -62,9 +87,12 @@ class Chain:
 
     @property
     def block(self) -> int:
-        """Points that go through the network together: whole tiles of 5 to 7 vectors, with little to pad."""
+        """Points that go through the network together: whole tiles of 5 to 7 vectors, with little to pad.
+
+        All of them, where a BatchNorm needs the statistics of all.
+        """
         vectors = -(-self.points // self.grain)
-        if vectors <= _TILES[-1]:
+        if vectors <= _TILES[-1] or any(layer.norm for layer in self.layers):
             return self.grain * vectors
         column = _GRAIN * (self.layers[0].inputs + 2 * sum(layer.outputs for layer in self.layers))
         most = max(_TILES[-1], _CACHED // column)
@@ -81,15 +109,87 @@ def chain(system: ParticleSystem, points: int) -> Chain:
     """Return the chain of a system's network on `points` rows; raises Unfit with the reason where it is none."""
     if system.device.type != "cpu" or system.dtype not in (torch.float32, torch.float64):
         raise Unfit(f"native code is for float32 and float64 on a CPU, not {system.dtype} on {system.device.type}")
-    layers = tuple(_layers(system))
+    reader = _Reader(system)
+    layers = reader.layers()
     widest = max(max(layer.inputs, layer.outputs) for layer in layers)
     if widest > WIDEST:
         raise Unfit(f"a layer is {widest} wide; native code is for layers up to {WIDEST}")
-    if sum(e.size for e in system.table.entries) != sum(x.outputs * (x.inputs + (x.bias is not None)) for x in layers):
-        raise Unfit("not every parameter is a weight or bias of a Linear layer")
+    if unread := [entry.name for entry in system.table.entries if entry.name not in reader.read]:
+        raise Unfit(f"{unread[0]!r} is no parameter of a Linear or BatchNorm layer")
     if layers[-1].activation != "Identity":
         raise Unfit("there is an activation behind the last Linear layer")
-    return Chain(layers, _loss(system, layers[-1].outputs), points, system.dof, system.dtype)
+    if points < 2 and any(layer.norm for layer in layers):
+        raise Unfit("BatchNorm needs two rows or more")
+    loss = _loss(system, layers[0].inputs, layers[-1].outputs)
+    return Chain(layers, tuple(reader.frozen), loss, points, system.dof, system.dtype)
+
+
+class _Reader:
+    """Reads the layers of a network, and finds the places of their parameters."""
+
+    def __init__(self, system: ParticleSystem) -> None:
+        self.network = system.network
+        self._parameters = dict(system.network.named_parameters())  # those that are tied once
+        self._offsets = {entry.name: entry.offset for entry in system.table.entries}
+        self.read: set[str] = set()
+        self.frozen: list[str] = []
+        self._frozen_size = 0
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the layers; raises Unfit where there is something else."""
+        found: list[Layer] = []
+        for name, module in _modules(self.network):
+            _check_plain(module)
+            if type(module) in _NOTHING:
+                if isinstance(module, nn.Flatten) and (found or (module.start_dim, module.end_dim) != (1, -1)):
+                    raise Unfit("a Flatten that is not the first layer")
+            elif type(module) in (nn.Linear, UnitLinear):
+                found.append(self._linear(name, module))
+            elif found and (joined := self._joined(found[-1], name, module)) is not None:
+                found[-1] = joined
+            else:
+                raise Unfit(
+                    f"there is no native code for {type(module).__name__} here; there is for Linear layers with "
+                    f"BatchNorm1d and {', '.join(kind.__name__ for kind in ACTIVATIONS)} between them"
+                )
+        if not found:
+            raise Unfit("there is no Linear layer")
+        return tuple(found)
+
+    def _linear(self, name: str, module: nn.Module) -> Layer:
+        assert isinstance(module, nn.Linear | UnitLinear)
+        weight, unit = self._place(name, "weight"), isinstance(module, UnitLinear)
+        if unit and weight.frozen:
+            raise Unfit(f"the weight of layer {name!r}, which is divided by its norm, is frozen")
+        bias = None if getattr(module, "bias", None) is None else self._place(name, "bias")
+        return Layer(module.in_features, module.out_features, weight, bias, unit=unit)
+
+    def _joined(self, layer: Layer, name: str, module: nn.Module) -> Layer | None:
+        """The layer with a norm or an activation behind it; None where that does not fit there."""
+        if layer.activation != "Identity":
+            return None
+        if type(module) is nn.BatchNorm1d and layer.norm is None:
+            if module.num_features != layer.outputs or module.running_mean is not None:
+                return None
+            places = [self._place(name, each) if module.affine else None for each in ("weight", "bias")]
+            return replace(layer, norm=Norm(module.eps, *places))
+        if type(module) not in ACTIVATIONS:
+            return None
+        if type(module) is nn.SiLU and layer.norm is not None and layer.norm.weight is not None:
+            return None  # its slope needs what is behind the norm, and that is not kept
+        return replace(layer, activation=ACTIVATIONS[type(module)])
+
+    def _place(self, module: str, parameter: str) -> Place:
+        name = f"{module}.{parameter}" if module else parameter
+        if name not in self._parameters or name in self.read:
+            raise Unfit(f"parameters of layer {module!r} are tied")
+        self.read.add(name)
+        if name in self._offsets:
+            return Place(self._offsets[name])
+        place = Place(self._frozen_size, frozen=True)
+        self.frozen.append(name)
+        self._frozen_size += self._parameters[name].numel()
+        return place
 
 
 def _modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -112,40 +212,10 @@ def _check_plain(module: nn.Module) -> None:
         raise Unfit(f"{type(module).__name__} has a forward of its own")
 
 
-def _layers(system: ParticleSystem) -> Iterator[Layer]:
-    places = {entry.name: entry.offset for entry in system.table.entries}
-    pending: Layer | None = None
-    for name, module in _modules(system.network):
-        _check_plain(module)
-        if type(module) in _NOTHING:
-            if isinstance(module, nn.Flatten) and (
-                pending is not None or (module.start_dim, module.end_dim) != (1, -1)
-            ):
-                raise Unfit("a Flatten that is not the first layer")
-        elif type(module) is nn.Linear:
-            if pending is not None:
-                yield pending
-            prefix = f"{name}." if name else ""
-            if f"{prefix}weight" not in places or (module.bias is not None and f"{prefix}bias" not in places):
-                raise Unfit(f"parameters of layer {name!r} are frozen or tied")
-            bias = None if module.bias is None else places[f"{prefix}bias"]
-            pending = Layer(module.in_features, module.out_features, places[f"{prefix}weight"], bias)
-        elif type(module) in ACTIVATIONS and pending is not None and pending.activation == "Identity":
-            pending = Layer(pending.inputs, pending.outputs, pending.weight, pending.bias, ACTIVATIONS[type(module)])
-        else:
-            raise Unfit(
-                f"there is no native code for {type(module).__name__} here; there is for Linear layers with "
-                f"{', '.join(kind.__name__ for kind in ACTIVATIONS)} between them"
-            )
-    if pending is None:
-        raise Unfit("there is no Linear layer")
-    yield pending
-
-
-def _loss(system: ParticleSystem, outputs: int) -> str:
+def _loss(system: ParticleSystem, first: int, outputs: int) -> str:
     given, targets = system.loss, system.targets if system.shares_data else system.targets[0]
     inputs = system.inputs if system.shares_data else system.inputs[0]
-    if not inputs.is_floating_point() or prod(inputs.shape[1:]) != _first(system):
+    if not inputs.is_floating_point() or prod(inputs.shape[1:]) != first:
         raise Unfit("the inputs are not rows of numbers, one for each input of the first layer")
     if given is functional.mse_loss or (type(given) is nn.MSELoss and given.reduction == "mean"):
         if targets.shape != (len(inputs), outputs) or not targets.is_floating_point():
@@ -159,54 +229,3 @@ def _loss(system: ParticleSystem, outputs: int) -> str:
         f"there is no native code for the loss {getattr(given, '__name__', given)}; "
         "there is for mse_loss and cross_entropy"
     )
-
-
-def _first(system: ParticleSystem) -> int:
-    return next(m.in_features for _, m in _modules(system.network) if isinstance(m, nn.Linear))
-
-
-def gradient_code(chain: Chain) -> str:
-    """Return a C++ function of one replica that gives its mean loss and the gradient g of it.
-
-    It walks over the blocks of points: forward, loss, backward, with z, h and dU/dz of each layer in `work`.
-    """
-    layers, last = chain.layers, len(chain.layers) - 1
-    ahead: list[str] = []
-    back: list[str] = []
-    for k, layer in enumerate(layers):
-        shape, x, e = f"{layer.inputs}, {layer.outputs}, POINTS", f"h{k - 1}" if k else "x", f"e{k}"
-        w, b, gb = f"q + {layer.weight}", "nullptr", "nullptr"
-        if layer.bias is not None:
-            b, gb = f"q + {layer.bias}", f"g + {layer.bias}"
-        ahead.append(f"forward<{layer.activation}, {shape}>({w}, {b}, {x}, z{k}, h{k});")
-        down = [f"gradients<{shape}>({e}, {x}, g + {layer.weight}, {gb});"]
-        if k:
-            before = f"z{k - 1}, h{k - 1}, e{k - 1}"
-            down.append(f"backward<{layers[k - 1].activation}, {shape}>({w}, {e}, {before});")
-        back = down + back
-    outputs = layers[last].outputs
-    loss = f"{chain.loss}<{outputs}, POINTS>(h{last}, target + k * {outputs} * POINTS, weight + k * POINTS, e{last})"
-    rows = {f"{name}{k}": layer.outputs for k, layer in enumerate(layers) for name in "zhe"}
-    starts = [sum(list(rows.values())[:k]) for k in range(len(rows) + 1)]
-    return _GRADIENT.format(
-        dof=chain.dof, points=chain.block, blocks=chain.blocks, inputs=layers[0].inputs, outputs=outputs,
-        places="".join(f"    real *{name} = work + {at} * POINTS;\n" for name, at in zip(rows, starts, strict=False)),
-        rows=starts[-1], body="\n        ".join([*ahead, f"loss += {loss};", *back]),
-    )  # fmt: skip
-
-
-_GRADIENT = """
-constexpr long DOF = {dof}, POINTS = {points}, BLOCKS = {blocks}, WORK = {rows} * POINTS;
-constexpr long DATA = {inputs} * POINTS * BLOCKS, TARGET = {outputs} * POINTS * BLOCKS;
-
-static __attribute__((noinline)) double  // inlined its sums would lack registers
-loss_and_gradient(const real *q, real *g, const real *data, const real *target, const real *weight, real *work) {{
-{places}    double loss = 0;
-    std::memset(g, 0, sizeof(real) * DOF);
-    for (long k = 0; k < BLOCKS; k++) {{
-        const real *x = data + k * {inputs} * POINTS;
-        {body}
-    }}
-    return loss;
-}}
-"""

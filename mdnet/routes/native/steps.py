@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from integrators import Integrator, Phase, Splitting
+from integrators import Integrator, Phase
+from integrators.dynamics import Part
 from mdnet.routes.native.code import Code
 from mdnet.routes.native.expressions import Untraceable
-from mdnet.routes.native.gradient import NativeGradient, gradient_source, includes
+from mdnet.routes.native.gradient import gradient_source, includes
 from mdnet.routes.native.library import library
 from mdnet.routes.native.network import Chain
 from mdnet.routes.native.operations import TYPES
+from mdnet.routes.native.rows import Rows
 from mdnet.routes.native.tracing import PHASE, attributes, parts_of_step, traced
 
 if TYPE_CHECKING:
@@ -28,20 +30,31 @@ Function = Callable[..., Any]
 
 
 def step_code(system: ParticleSystem, integrator: Integrator, phase: Phase) -> Code:
-    """Return a step of a splitting scheme, traced from the integrator and its thermostat: there is one definition.
+    """Return a step, traced from the parts of the integrator and its thermostat: there is one definition.
 
     Random numbers are drawn by count (see thermostats.noise). Steps equal those of torch to rounding.
-    Raises Untraceable for another method, and for what cannot be written out.
+    Raises Untraceable for a method that does not tell its parts, and for what cannot be written out.
     """
-    if not isinstance(integrator, Splitting) or type(integrator).__call__ is not Splitting.__call__:
-        raise Untraceable(f"{type(integrator).__name__} is no splitting of drifts, kicks and a heat bath")
-    if not hasattr(integrator.force, "slope"):
-        raise Untraceable(f"the force {integrator.force!r} is no mean loss with a prior")
-    if getattr(integrator.thermostat, "select", None) is not None:
-        raise Untraceable(f"{type(integrator.thermostat).__name__} keeps its variables in an order of its own")
+    force = getattr(integrator, "force", None)
+    if not hasattr(force, "slope"):
+        raise Untraceable(f"the force {force!r} is no mean loss with a prior")
+    thermostat = getattr(integrator, "thermostat", None)
+    if getattr(thermostat, "select", None) is not None:
+        raise Untraceable(f"{type(thermostat).__name__} keeps its variables in an order of its own")
     owners = (integrator,)
-    parts = [None if part is None else traced(part, phase, owners) for part in parts_of_step(system, integrator)]
+    told = parts_of_step(system, integrator, _parts(integrator))
+    parts = [None if part is None else traced(part, phase, owners) for part in told]
     return Code(phase, parts, walls=system.walls is not None)
+
+
+def _parts(integrator: Integrator) -> tuple[Part, ...]:
+    """The parts of a step, from the class that also says how it is called; raises Untraceable without them."""
+    for kind in type(integrator).__mro__:
+        if "parts" in vars(kind):
+            return tuple(integrator.parts)  # type: ignore[attr-defined]
+        if "__call__" in vars(kind):
+            break
+    raise Untraceable(f"{type(integrator).__name__} does not tell the parts of its step")
 
 
 class _Blocks:
@@ -92,36 +105,35 @@ class NativeLoop(_Blocks):
     """Steps of a dense network, many in one call: each replica moves on while it lies in the cache.
 
     Any number of steps in one call equals the same number in several, bit for bit, on any number of threads.
-    `phase`: what is to be moved; the compiled step keeps the addresses of its tensors.
-    Raises Untraceable as step_code, and for a force that is not the one of all data.
+    `phase`: what is to be moved; the compiled step keeps the addresses of its tensors. `rows`: of the data, that its
+    force sees. Raises Untraceable as step_code.
     """
 
-    def __init__(self, system: ParticleSystem, integrator: Integrator, phase: Phase, gradient: NativeGradient) -> None:
-        self.gradient = gradient
+    def __init__(self, system: ParticleSystem, integrator: Integrator, phase: Phase, rows: Rows) -> None:
+        self.rows = rows
         super().__init__(system, integrator, phase)
 
     def _write(self, code: Code) -> None:
-        if getattr(self.integrator, "force", None) is not self.system.force:
-            raise Untraceable("the force is not the one of all data")
-        self._code, self._functions = code.loop(), dict[int, Function]()
+        self._code, self._forces = code.loop(self.rows.code, self.rows.room), code.forces
+        self._functions: dict[int, Function] = {}
 
     def compile(self) -> None:
-        self._function(self.gradient.pack(self.system.inputs, self.system.targets).chain)
+        self._function(self.rows.chain())
 
     def _function(self, chain: Chain) -> Function:
         """The function for a chain, which differs by the number of points."""
         if chain.points not in self._functions:
             function = library(gradient_source(chain) + self._code).advance
-            function.argtypes, function.restype = [ctypes.c_void_p] * 4 + [ctypes.c_long] * 4, None
+            function.argtypes, function.restype = [ctypes.c_void_p] * 6 + [ctypes.c_long] * 5, None
             self._functions[chain.points] = function
         return self._functions[chain.points]
 
     def _advance(self, addresses: ctypes.Array[ctypes.c_void_p], steps: int) -> None:
-        packed = self.gradient.pack(self.system.inputs, self.system.targets)
-        self._function(packed.chain)(
-            addresses, packed.data.data_ptr(), packed.target.data_ptr(), packed.weight.data_ptr(),
-            int(self.gradient.per_replica), len(self.phase.q), steps, torch.get_num_threads(),
-        )  # fmt: skip
+        replicas = len(self.phase.q)
+        *held, apart, batches = self.rows.hand(steps * self._forces, replicas)
+        self._function(self.rows.chain())(
+            addresses, *(tensor.data_ptr() for tensor in held), apart, batches, replicas, steps, torch.get_num_threads()
+        )
 
     def __repr__(self) -> str:
         return "native steps, many in one call"

@@ -13,8 +13,8 @@ from torch import Tensor, fx
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from integrators import Phase, Splitting
-from integrators.schemes import Steps
+from integrators import Integrator, Phase
+from integrators.dynamics import Part
 from mdnet.force import energy_and_force, mirrored
 from mdnet.routes.native.expressions import Untraceable
 from thermostats import noise
@@ -37,7 +37,7 @@ class Trace:
     shared: frozenset[str]  # what belongs to no single replica: masses, constants, some variables of the bath
 
 
-def parts_of_step(system: ParticleSystem, integrator: Splitting) -> Iterator[Change | None]:
+def parts_of_step(system: ParticleSystem, integrator: Integrator, parts: Sequence[Part]) -> Iterator[Change | None]:
     """Yield what a step does in turn; None where the gradient is evaluated, at q or at its mirror image."""
 
     def reflect(phase: Phase, loss: Tensor, slope: Tensor, image: Tensor) -> None:
@@ -49,20 +49,20 @@ def parts_of_step(system: ParticleSystem, integrator: Splitting) -> Iterator[Cha
         integrator.mirror(phase, sign)
 
     walled = system.walls is not None
-    for number, steps in enumerate(integrator.scheme.between_forces):
+    for number, part in enumerate(parts):
         if number:
             yield from (reflect, None) if walled else (None,)
-        yield _segment(system, integrator, steps, forced=number > 0)
+        yield _segment(system, part, forced=number > 0)
     if walled:
         yield fold
 
 
-def _segment(system: ParticleSystem, integrator: Splitting, steps: Steps, *, forced: bool) -> Change:
-    """What the integrator does between two forces, the first of which has just been evaluated if `forced`."""
+def _segment(system: ParticleSystem, part: Part, *, forced: bool) -> Change:
+    """A part of a step as a change of the phase by loss and slope, which have just been evaluated if `forced`."""
 
     def act(phase: Phase, loss: Tensor, slope: Tensor, image: Tensor) -> None:
         found = energy_and_force(system, *mirrored(system, phase.q), loss, slope) if forced else None
-        integrator._act(steps, phase, found)
+        part(phase, found)
 
     return act
 
