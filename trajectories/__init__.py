@@ -2,13 +2,13 @@
 
     with trajectories.Writer.create("run/trajectory.h5", ...) as writer: ...     # append frames and observables
     with trajectories.open("run") as run: run.positions[-1]                      # read them lazily
-    trajectories.statistics, .thermodynamics, .entropy, .landscape, .ensemble, .tempering    # numbers with error bars
+    trajectories.statistics, .thermodynamics, .entropy, .landscape, .sgd, .ensemble, .tempering  # with error bars
     trajectories.report.write(["run"], "report.html")                            # pictures
 
 Nothing here imports torch, or the simulator.
 """
 
-from trajectories import ensemble, entropy, export, landscape, report, statistics, thermodynamics
+from trajectories import ensemble, entropy, export, landscape, report, sgd, statistics, thermodynamics
 from trajectories.errors import (
     AlreadyExists,
     InUse,
@@ -50,6 +50,7 @@ __all__ = [
     "open_many",
     "recover",
     "report",
+    "sgd",
     "state",
     "statistics",
     "tempering",

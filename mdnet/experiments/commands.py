@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mdnet.console import errors_told
+from mdnet.experiments.ideal_gas.commands import ideal_gas
 from mdnet.experiments.jobs import Request, each
 from mdnet.experiments.landscape.commands import entropy_landscape
 from mdnet.experiments.large.problems import PROBLEMS as LARGE
@@ -20,6 +21,7 @@ app = typer.Typer(help="Reproduce a published system, with its controls.", no_ar
 
 
 app.command()(entropy_landscape)
+app.command()(ideal_gas)
 
 
 @app.callback()

@@ -8,9 +8,10 @@ from trajectories.commands.export import export
 from trajectories.commands.landscape import landscape
 from trajectories.commands.look import info, report
 from trajectories.commands.recover import recover
+from trajectories.commands.sgd import sgd
 from trajectories.commands.watch import watch
 
-COMMANDS = (info, report, watch, check, entropy, landscape, export, recover)
+COMMANDS = (info, report, watch, check, entropy, landscape, sgd, export, recover)
 
 
 def add_to(app: typer.Typer) -> None:
