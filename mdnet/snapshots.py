@@ -11,7 +11,7 @@ from torch import Tensor
 from integrators import Integrator, Phase
 from mdnet.cadence import At, before
 from mdnet.system import ParticleSystem
-from trajectories.entropy import knn_graph
+from trajectories.entropy import graph_entropy
 
 
 class GraphEntropy:
@@ -19,7 +19,7 @@ class GraphEntropy:
 
         S = d [ln sum_i sum_{j<=k} |q_i - q_i(j)| - ((d - 1)/d) ln samples]     at each of the steps `at`
 
-    by trajectories.entropy.knn_graph, whose limits it shares. Iterates are `stride` steps apart. `dimension`: d, by
+    by trajectories.entropy.graph_entropy, whose limits it shares. Iterates are `stride` steps apart. `dimension`: d, by
     default dof; on a sphere it is dof - 1. Memory: samples x replicas x dof numbers on the CPU.
 
     Raises ValueError for no more samples than neighbours, and for a step `at` before which there are not so many.
@@ -73,11 +73,5 @@ class GraphEntropy:
     def _entropies(self) -> Tensor:
         """S of each replica (replicas,) float64; minus infinity where all iterates are the same."""
         assert self._queue is not None
-        return torch.tensor(
-            [self._entropy(self._queue[:, r]) for r in range(self._queue.shape[1])], dtype=torch.float64
-        )
-
-    def _entropy(self, iterates: Tensor) -> float:
-        if bool((iterates == iterates[0]).all()):
-            return -torch.inf
-        return knn_graph(iterates.numpy(), self.k, self._d).value
+        by_replica = [graph_entropy(iterates.numpy(), self.k, self._d) for iterates in self._queue.unbind(1)]
+        return torch.tensor(by_replica, dtype=torch.float64)

@@ -19,6 +19,7 @@ from mdnet.bench.offline import offline_table
 from mdnet.bench.rate import Timing, rate_table
 from mdnet.bench.rivals import peers_table
 from mdnet.bench.scaling import draw, scaling_table
+from mdnet.bench.sweep_of_rates import sweep_of_rates
 from mdnet.bench.table import Table, grouped, write
 from mdnet.bench.writing import frames_table, throughput_table
 from mdnet.console import errors_told
@@ -28,7 +29,7 @@ from mdnet.spelling import unknown
 from mdnet.timing import keep_memory
 
 _BIAS = "what forces of fewer digits change; z in standard errors from independent replicas"
-TABLES = ("rate", "scaling", "peers", "ranks", "precision", "gpu", "writing", "offline", "landscape")
+TABLES = ("rate", "scaling", "peers", "ranks", "precision", "gpu", "writing", "offline", "landscape", "sweep-of-rates")
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,9 @@ def _timed(name: str, threads: int, plan: _Plan) -> Iterator[Table]:
         return
     if name == "landscape":
         yield landscape_table(threads, plan.how)
+        return
+    if name == "sweep-of-rates":
+        yield from sweep_of_rates(threads, plan.how)
         return
     for case in plan.cases:
         if name == "rate":

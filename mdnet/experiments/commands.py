@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mdnet.console import errors_told
+from mdnet.experiments.free_energy.commands import free_energy
 from mdnet.experiments.ideal_gas.commands import ideal_gas
 from mdnet.experiments.jobs import Request, each
 from mdnet.experiments.landscape.commands import entropy_landscape
@@ -21,6 +22,7 @@ app = typer.Typer(help="Reproduce a published system, with its controls.", no_ar
 
 
 app.command()(entropy_landscape)
+app.command()(free_energy)
 app.command()(ideal_gas)
 
 

@@ -1,6 +1,7 @@
 """The graph that joins samples to their nearest neighbours: its length tells entropy and dimension where d is large."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,51 +33,62 @@ def knn_graph(samples: ArrayLike, k: int = 50, dimension: int | None = None, pow
     Reference: Costa & Hero, IEEE Trans. Signal Process. 52, 2210 (2004).
     """
     array = as_samples(samples)
-    d = array.shape[2] if dimension is None else dimension
-    if not 0 < power < d:
-        if array.shape[2] == 1 and power == 1.0 and dimension is None:
-            raise ValueError("one coordinate needs a power below 1, as power=0.5: it must lie between 0 and d")
-        raise ValueError(f"power is {power}: it must lie between 0 and the dimension {d}")
-
-    points, n = pooled(array), len(pooled(array))
-    if not 1 <= k < n:
-        raise ValueError(f"k is {k}: it must lie between 1 and {n - 1}, the number of other samples")
-    ordered = _Ordered(points, k, power)
-
-    def entropy(kept: NDArray[np.bool_]) -> float:
-        return d / power * (ordered.log_length(kept) - (d - power) / d * math.log(kept.sum()))
-
+    entropy, n = _entropy(array, k, dimension, power), array.shape[0] * array.shape[1]
+    if not math.isfinite(value := entropy(np.ones(n, dtype=bool))):
+        raise ValueError("all samples equal one another: the graph has no length")
     axis, cut = parts(array, 2, inefficiency(array))
     left_out = []
     for part in cut if 2 * k < n else []:
         kept = np.ones(array.shape[:2], dtype=bool)
         kept[part if axis == 0 else (slice(None), part)] = False
         left_out.append(entropy(kept.ravel()))
-    error = math.sqrt((len(left_out) - 1) * float(np.var(left_out))) if left_out else math.inf
-    return Estimate(entropy(np.ones(n, dtype=bool)), error)
+    known = left_out and np.isfinite(left_out).all()
+    return Estimate(value, math.sqrt((len(left_out) - 1) * float(np.var(left_out))) if known else math.inf)
+
+
+def graph_entropy(samples: ArrayLike, k: int = 50, dimension: int | None = None, power: float = 1.0) -> float:
+    """Return the value of `knn_graph` without its error, minus infinity where all samples equal one another."""
+    array = as_samples(samples)
+    return _entropy(array, k, dimension, power)(np.ones(array.shape[0] * array.shape[1], dtype=bool))
+
+
+def _entropy(array: Floats, k: int, dimension: int | None, power: float) -> Callable[[NDArray[np.bool_]], float]:
+    """S of those samples (samples, replicas, d) that are kept."""
+    d, n = array.shape[2] if dimension is None else dimension, array.shape[0] * array.shape[1]
+    if not 0 < power < d:
+        if array.shape[2] == 1 and power == 1.0 and dimension is None:
+            raise ValueError("one coordinate needs a power below 1, as power=0.5: it must lie between 0 and d")
+        raise ValueError(f"power is {power}: it must lie between 0 and the dimension {d}")
+    if not 1 <= k < n:
+        raise ValueError(f"k is {k}: it must lie between 1 and {n - 1}, the number of other samples")
+    ordered = _Ordered(pooled(array), k, power)
+    return lambda kept: d / power * (ordered.log_length(kept) - (d - power) / d * math.log(kept.sum()))
 
 
 class _Ordered:
-    """The closest others of each of the points (n, d), twice as many as the graph needs, so that some may go."""
+    """The closest others of each of the points (n, d), twice as many as the graph needs, so that some may go.
+
+    Distances are taken in units of the largest coordinate about the first point: their squares cannot underflow.
+    """
 
     def __init__(self, points: Floats, k: int, power: float) -> None:
         self.points, self.k, self.power = points, k, power
-        distances, index = closest(points, min(2 * k + 1, len(points)))
+        away = points - points[0]
+        self.unit = float(np.abs(away).max()) or 1.0
+        distances, index = closest(away / self.unit, min(2 * k + 1, len(points)))
         distances[index == np.arange(len(points))[:, None]] = -1.0  # the point itself comes first
         order = np.argsort(distances, axis=1)[:, 1:]
         self.lengths = np.take_along_axis(distances, order, axis=1) ** power
         self.index = np.take_along_axis(index, order, axis=1)
 
     def log_length(self, kept: NDArray[np.bool_]) -> float:
-        """Ln of the length of the graph of the points that are ``kept`` (n,)."""
+        """Ln of the length of the graph of the points that are ``kept`` (n,); minus infinity if all are equal."""
         there = kept[self.index[kept]]
         rank = there.cumsum(axis=1)
         if (rank[:, -1] < self.k).any():  # all those near to a point are gone
             return _Ordered(self.points[kept], self.k, self.power).log_length(np.ones(kept.sum(), dtype=bool))
         length = float(self.lengths[kept][there & (rank <= self.k)].sum())
-        if length == 0:
-            raise ValueError("all samples equal one another: the graph has no length")
-        return math.log(length)
+        return math.log(length) + self.power * math.log(self.unit) if length > 0 else -math.inf
 
 
 def _log_length(points: Floats, k: int, power: float) -> float:

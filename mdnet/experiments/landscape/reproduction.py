@@ -18,6 +18,7 @@ from mdnet.experiments.reproduction import Stages, Tell
 from mdnet.experiments.results import Check
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
+from mdnet.stability import DivergenceError
 from trajectories.errors import TrajectoryError
 
 SEEDS = 32  # of trained networks
@@ -54,7 +55,7 @@ def reproduce(
         with stages("ladder"):
             try:
                 ladder = METHODS["ladder"](replace(plan, folder=places["ladder"]))
-            except (ValueError, TrajectoryError) as reason:  # the landscape is there, and worth its page
+            except (ValueError, TrajectoryError, DivergenceError) as reason:  # the landscape is worth its page
                 failed.append(claims.no_other(found.landscape, str(reason)))
     if over_loss:
         trained = _trained(plan, seeds, stages)

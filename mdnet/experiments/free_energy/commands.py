@@ -1,0 +1,63 @@
+"""`mdnet reproduce free-energy`: a model in one regime, or all laws of stationary SGD."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import typer
+
+from mdnet.console import errors_told, say
+from mdnet.experiments.free_energy import reproduction
+from mdnet.experiments.free_energy.reproduction import NAMES, Setting
+from mdnet.experiments.showing import show
+
+Regime = Literal["up", "op"]
+
+
+def free_energy(
+    model: Annotated[
+        str, typer.Option(help=f"Of {', '.join(NAMES)}; without one and with --check: all laws F1 to F5.")
+    ] = "",
+    regime: Annotated[
+        Regime, typer.Option(help="Too few parameters for zero loss (up), or more than enough (op).")
+    ] = "up",
+    rate: Annotated[
+        list[float] | None, typer.Option(help="A learning rate; give three or more, ascending. By default the model's.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of SGD, by default the model's.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=2, help="Runs of each rate, by default the model's.")] = None,
+    seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
+    published: Annotated[
+        bool, typer.Option("--published", help="Of images: the paper's own network, rates and iterations; wants a GPU.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="A folder for each model: its runs, results.json, report.html.")] = Path(
+        "runs/free-energy"
+    ),
+    check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+) -> None:
+    """Stationary SGD minimises U - T S (Sadrtdinov, Klimov, Lobacheva, Vetrov 2025)."""
+    torch.set_num_threads(threads)
+    setting = Setting(out, seed, device, force)
+
+    def tell(stage: str, seconds: float) -> None:
+        say(f"{stage}, {seconds:.0f} s")
+
+    with errors_told():
+        if model:
+            wanted = reproduction.chosen(model, regime, published=published).with_(rate, steps, seeds)
+            say(f"{wanted.title}. {wanted.note}")
+            folders = [reproduction.reproduce(wanted, setting, tell=tell).folder]
+        elif not check:
+            raise ValueError(f"give --model, of {', '.join(NAMES)}, or --check for all laws")
+        elif rate or steps or seeds:
+            raise ValueError("the laws have rates, steps and seeds of their own; give --model with yours")
+        else:
+            folders = reproduction.laws(setting, tell=tell)
+        shown = [show(folder) for folder in folders]
+    if check and not all(shown):
+        raise typer.Exit(1)
