@@ -174,7 +174,7 @@ def test_stopping_tells_where_what_was_sampled_is(tmp_path, monkeypatch):
     )
     assert said.exit_code == 130
     assert "hours on one core" in said.output
-    assert f"trajectories landscape {tmp_path}" in " ".join(said.output.split())
+    assert f"mdnet landscape {tmp_path}" in " ".join(said.output.split())
 
 
 def test_growing_points_are_those_that_a_task_can_have():

@@ -19,8 +19,13 @@ class Section(NamedTuple):
 
 def sections(run: Trajectory) -> list[Section]:
     """List the sections of a run; a function that has nothing to draw raises `Missing` when called."""
-    from trajectories.report import landscape_figures, tempering_figures
+    from trajectories.report import landscape_figures, sweep_figures, tempering_figures
 
+    if sweep_figures.swept(run):
+        return [
+            Section("run", "The run", _run()),
+            Section("sweep", "Sweep of learning rates", dict(sweep_figures.drawn(run))),
+        ]
     if biased(run):
         return [
             Section("run", "The run", {name: draw for name, draw in _run().items() if name != "Conserved quantity"}),

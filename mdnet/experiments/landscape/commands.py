@@ -102,7 +102,7 @@ def _cells_told(plans: Sequence[Plan], method: str, seeds: int, together: Path, 
             found.append(reproduce(plan, method, seeds=seeds, control=control, tell=_tell))
         except KeyboardInterrupt:
             say(
-                f"stopped; {plan.folder} keeps what was sampled: trajectories landscape {plan.folder / method} reads "
+                f"stopped; {plan.folder} keeps what was sampled: mdnet landscape {plan.folder / method} reads "
                 "it, the same command with --resume goes on"
             )
             raise typer.Exit(130) from None
