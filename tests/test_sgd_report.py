@@ -26,7 +26,10 @@ def swept(folder, *, entropy=True, rates=RATES, points=30):
     reporters += [md.GraphEntropy([STEPS], samples=300, stride=3, k=20, dimension=2)] if entropy else []
     told = {"sweep": {"rate": rate.flatten().tolist(), "seed": list(range(SEEDS)) * len(rates)}}
     method = SGD(system.minibatch(1), rate, radius=1.0)
-    simulation = md.Simulation(system, method, reporters=reporters, parameters=told, output=folder, seed=1)
+    start = torch.tensor([[0.1, 0.1, 1.0]]).expand(replicas, 3)
+    simulation = md.Simulation(
+        system, method, positions=start, reporters=reporters, parameters=told, output=folder, seed=1
+    )
     simulation.run(STEPS, progress=False)
     return folder
 

@@ -1,4 +1,4 @@
-"""`mdnet sweep`: every combination of values as a run of its own, over the processors here or a Dask cluster."""
+"""`mdnet sweep`: a study, or every combination of values of a run file, over the processors here or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from mdnet.console import errors_told, say, tabulate
-from mdnet.sweep import Run, Sweep, grid, planning
-from mdnet.sweep import sweep as conduct
+from mdnet.sweep import Run, Study, Sweep, grid, packing, planning, study
 from mdnet.sweep.board import duration
 
 INTERRUPTED = 130  # the exit code of a soft stop, as a shell gives for Ctrl-C
@@ -17,8 +16,8 @@ _COLUMNS = ("run", "state", "steps", "time", "energy", "temperature")
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A run file (TOML).")],
-    out: Annotated[Path, typer.Option(help="The folder for the runs, each in one of its own.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A study, or a run file (TOML).")],
+    out: Annotated[Path | None, typer.Option(help="The folder for the runs; by default runs/NAME.")] = None,
     over: Annotated[
         list[str],
         typer.Option(metavar="KEY=VALUES", help="A,B,C or FIRST:END; KEY,KEY=A,B;C,D for keys that vary together."),
@@ -26,37 +25,52 @@ def sweep(
     overrides: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Replace a value for all runs: run.steps=1000.")
     ] = [],  # noqa: B006
+    pack: Annotated[
+        bool | None, typer.Option("--pack/--no-pack", help="Whether runs are joined into one simulation.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a processor.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of a run; by default the file's.")] = None,
     scheduler: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler to use, tcp://HOST:8786.")
     ] = None,
-    retries: Annotated[int, typer.Option(min=0, help="How often a run whose worker is killed is begun again.")] = 3,
+    retries: Annotated[
+        int | None, typer.Option(min=0, help="How often what a killed worker had is begun again; by default 3.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs, and leave.")] = False,
 ) -> None:
-    """Run a file with every combination of values; the same command again goes on, and adds new values.
+    """Run a study, or a file with every combination of values; the same command again goes on, and adds new values.
 
-    What is finished is not run again. Ctrl-C or SIGTERM stop softly: every run checkpoints. Exit code 1 where a run
-    failed by an error of its own; the others go on.
+    Runs that differ only in seeds and numbers are joined into one simulation, unless --no-pack. What is finished is not
+    run again. Ctrl-C or SIGTERM stop softly: every run checkpoints. Exit code 1 where a run failed by an error of its
+    own; the others go on. What is given here goes before what the study says.
     """
     with errors_told():
-        values = grid.parse(over)
-        if dry_run:
-            shared = [*overrides, *([] if threads is None else [f"run.threads={threads}"])]
-            planned = planning.plan(file, values, shared)
-            for each in planned:
-                say(f"{out / each.name}: {' '.join(grid.overrides(each.values))}")
-            say(f"{len(planned)} runs")
-            return
-        result = conduct(
-            file, values, out=out, overrides=overrides, workers=workers, threads=threads, scheduler=scheduler,
-            retries=retries,
+        said = study.read(file) if study.is_study(file) else study.plain(file)
+        plan = study.changed(
+            said, out=out, over=grid.parse(over), overrides=overrides, pack=pack, workers=workers, threads=threads,
+            scheduler=scheduler, retries=retries,
         )  # fmt: skip
-        _tell(result, out)
+        if dry_run:
+            _list(plan)
+            return
+        result = plan.sweep()
+        _tell(result, plan.out)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
     if result.failed:
         raise typer.Exit(1)
+
+
+def _list(plan: Study) -> None:
+    """Print the runs, and with which others each is joined."""
+    shared = [*plan.overrides, *([] if plan.threads is None else [f"run.threads={plan.threads}"])]
+    planned = planning.plan(plan.file, plan.over, shared)
+    units = packing.units(planned, 1) if plan.pack else list(map(packing.alone, planned))
+    for unit in units:
+        for each in unit.members:
+            with_others = f" (one of {len(unit.members)} in {unit.name})" if len(unit.members) > 1 else ""
+            say(f"{plan.out / each.name}: {' '.join(grid.overrides(each.values))}{with_others}")
+    say(f"{len(planned)} runs in {len(units)} simulations" if plan.pack else f"{len(planned)} runs")
 
 
 def _tell(result: Sweep, out: Path) -> None:
@@ -70,8 +84,8 @@ def _tell(result: Sweep, out: Path) -> None:
     else:
         say(f"{counts}; to try those again, give the same command" if result.failed else counts)
     if result.folders:
-        say(f"next: mdnet report {out}/*/ --out {out}/report.html")
-        say(f'in Python: study = trajectories.open_many("{out}/*/")')
+        say(f"next: mdnet report {out}")
+        say(f'in Python: mdnet.sweep.table("{out}"), which is {out}/results.nc')
 
 
 def _row(run: Run) -> tuple[str, ...]:

@@ -1,11 +1,10 @@
 """Small networks by name, for scripts and run files; any other torch.nn.Module serves as well."""
 
 from mdnet.networks.building import NETWORKS, build
-from mdnet.networks.convolutional import Residual, convnet, resnet
+from mdnet.networks.convolutional import PreActivation, Residual, convnet, preact_resnet, resnet
 from mdnet.networks.dense import linear, mlp
 from mdnet.networks.parts import ACTIVATIONS, Activation, Shape
 from mdnet.networks.scale_invariant import (
-    PreActivation,
     UnitLinear,
     preact_resnet18,
     scale_invariant_convnet,
@@ -26,6 +25,7 @@ __all__ = [
     "convnet",
     "linear",
     "mlp",
+    "preact_resnet",
     "preact_resnet18",
     "refuse_scale_dependent",
     "resnet",

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from mdnet.networks.convolutional import convnet, resnet
+from mdnet.networks.convolutional import convnet, preact_resnet, resnet
 from mdnet.networks.dense import linear, mlp
 from mdnet.networks.parts import Shape
 from mdnet.networks.scale_invariant import (
@@ -24,6 +24,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "linear": linear,
     "convnet": convnet,
     "resnet": resnet,
+    "preact-resnet": preact_resnet,
     "unit-linear": unit_linear,
     "scale-invariant-mlp": scale_invariant_mlp,
     "scale-invariant-convnet": scale_invariant_convnet,

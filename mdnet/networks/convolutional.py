@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from torch import Tensor, nn
@@ -56,19 +56,67 @@ def resnet(
     """
     sizes = positive("channels", channels)
     shape = image_of(f"a resnet of {len(sizes)} stages", inputs, 1 << (len(sizes) - 1))
-    depth = positive("blocks", [blocks])[0]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["convolution"] = nn.Conv2d(shape[0], sizes[0], kernel_size=3, padding=1, bias=False)
     layers["norm"], layers["activation"] = nn.BatchNorm2d(sizes[0]), activation_of(activation)
-    before = sizes[0]
-    for stage, after in enumerate(sizes, start=1):
-        for block in range(1, depth + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            layers[f"stage{stage}_block{block}"] = Residual(before, after, stride, activation)
-            before = after
-    layers["mean"], layers["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    layers["output"] = nn.Linear(before, positive("outputs", [outputs])[0])
+    layers |= stages(sizes, blocks, lambda before, after, stride: Residual(before, after, stride, activation))
+    layers["mean"], layers["flatten"] = mean_over_pixels(shape, len(sizes)), nn.Flatten()
+    layers["output"] = nn.Linear(sizes[-1], positive("outputs", [outputs])[0])
     return nn.Sequential(layers)
+
+
+def preact_resnet(
+    inputs: Shape,
+    outputs: int,
+    channels: Sequence[int] = (32, 64, 128, 256),
+    blocks: int = 2,
+    activation: Activation = "relu",
+) -> nn.Sequential:
+    """Return a residual network with norms before its convolutions: (n, channels, height, width) -> (n, outputs).
+
+    A 3 x 3 `convolution`; for each number of channels `blocks` blocks stage1_block1, stage1_block2, ..., see
+    PreActivation, the first of every stage but the first with stride 2; then the mean over all pixels and `output`.
+    The norms are BatchNorm, which couples the rows of a batch: in a particle system they always use its statistics.
+    The default is a ResNet-18 of a quarter of the usual widths' parameters: 2,796,202 for (3, 32, 32) and 10 outputs.
+
+    Raises ValueError for inputs that are no images or too small to be halved that often, for sizes below one
+    and for an unknown activation.
+
+    Reference: He, Zhang, Ren, Sun, ECCV 2016, arXiv:1603.05027.
+    """
+    sizes = positive("channels", channels)
+    shape = image_of(f"a preact_resnet of {len(sizes)} stages", inputs, 1 << (len(sizes) - 1))
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["convolution"] = nn.Conv2d(shape[0], sizes[0], kernel_size=3, padding=1, bias=False)
+    layers |= stages(
+        sizes, blocks, lambda before, after, stride: PreActivation(before, after, stride, nn.BatchNorm2d, activation)
+    )
+    layers["mean"], layers["flatten"] = mean_over_pixels(shape, len(sizes)), nn.Flatten()
+    layers["output"] = nn.Linear(sizes[-1], positive("outputs", [outputs])[0])
+    return nn.Sequential(layers)
+
+
+def stages(channels: Sequence[int], blocks: int, block: Callable[[int, int, int], nn.Module]) -> dict[str, nn.Module]:
+    """Return block(channels before, after, stride) as stage1_block1, stage1_block2, ..., so many a stage.
+
+    The first of every stage but the first has stride 2, all others 1. Raises ValueError for fewer than one block.
+    """
+    before, layers = channels[0], dict[str, nn.Module]()
+    for stage, after in enumerate(channels, start=1):
+        for number in range(1, positive("blocks", [blocks])[0] + 1):
+            stride = 2 if stage > 1 and number == 1 else 1
+            layers[f"stage{stage}_block{number}"] = block(before, after, stride)
+            before = after
+    return layers
+
+
+def mean_over_pixels(shape: Sequence[int], stages: int) -> nn.AvgPool2d:
+    """Return the mean over all pixels that are left of inputs (channels, height, width) after so many stages.
+
+    Every stage but the first halves, rounding up. Unlike AdaptiveAvgPool2d it is vectorised over replicas.
+    """
+    height, width = (-(-side // (1 << (stages - 1))) for side in shape[1:])
+    return nn.AvgPool2d((height, width))
 
 
 class Residual(nn.Module):
@@ -97,3 +145,35 @@ class Residual(nn.Module):
         inner = self.norm2(self.convolution2(self.activation1(self.norm1(self.convolution1(x)))))
         y: Tensor = self.activation2(inner + self.skip(x))
         return y
+
+
+class PreActivation(nn.Module):
+    """A residual block, S + conv(a(norm(conv(y)))) with y = a(norm(x)), a the activation and no biases.
+
+    S is x, or a 1 x 1 convolution of y where `stride` or the number of channels changes the shape. `norm` makes a layer
+    for so many channels; of one that takes away scale and mean, as BatchNorm without weight and bias does, and with
+    relu the block is homogeneous: with all weights, and x, times c > 0 the result is c times as large.
+    """
+
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        stride: int = 1,
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.norm1, self.norm2, self.activation = norm(before), norm(after), activation_of(activation)
+        self.convolution1 = nn.Conv2d(before, after, kernel_size=3, stride=stride, padding=1, bias=False)
+        self.convolution2 = nn.Conv2d(after, after, kernel_size=3, padding=1, bias=False)
+        self.skip: nn.Module | None = None
+        if stride != 1 or before != after:
+            self.skip = nn.Conv2d(before, after, kernel_size=1, stride=stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the block's output (n, after, height/stride, width/stride) for x (n, before, height, width)."""
+        y = self.activation(self.norm1(x))
+        inner = self.activation(self.norm2(self.convolution1(y)))
+        z: Tensor = self.convolution2(inner) + (x if self.skip is None else self.skip(y))
+        return z

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mdnet.networks.convolutional import PreActivation, mean_over_pixels, stages
 from mdnet.networks.parts import Activation, Shape, activation_of, image_of, positive, shape_of
 
 EPSILON = 1e-12  # of the variances of BatchNorm: the usual 1e-5 is no longer small where weights on a unit sphere are
@@ -123,44 +124,14 @@ def preact_resnet18(inputs: Shape, outputs: int, channels: int = 4, norm: float 
     Reference: He, Zhang, Ren, Sun, ECCV 2016, arXiv:1603.05027.
     """
     shape = image_of("a network of 4 stages", inputs, 8)
-    before = positive("channels", [channels])[0]
+    sizes = [positive("channels", [channels])[0] << k for k in range(4)]
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["convolution"] = nn.Conv2d(shape[0], before, kernel_size=3, padding=1, bias=False)
-    for stage in range(1, 5):
-        after = channels << (stage - 1)
-        for block in (1, 2):
-            stride = 2 if stage > 1 and block == 1 else 1
-            layers[f"stage{stage}_block{block}"] = PreActivation(before, after, stride)
-            before = after
-    layers["norm"], layers["activation"] = _norm(before), nn.ReLU()
-    last = [-(-side // 8) for side in shape[1:]]  # three stages halve, rounding up
-    layers["mean"], layers["flatten"] = nn.AvgPool2d((last[0], last[1])), nn.Flatten()
-    layers["output"] = last_layer(before, outputs, norm)
+    layers["convolution"] = nn.Conv2d(shape[0], sizes[0], kernel_size=3, padding=1, bias=False)
+    layers |= stages(sizes, 2, lambda before, after, stride: PreActivation(before, after, stride, _norm))
+    layers["norm"], layers["activation"] = _norm(sizes[-1]), nn.ReLU()
+    layers["mean"], layers["flatten"] = mean_over_pixels(shape, len(sizes)), nn.Flatten()
+    layers["output"] = last_layer(sizes[-1], outputs, norm)
     return nn.Sequential(layers)
-
-
-class PreActivation(nn.Module):
-    """A residual block, S + conv(relu(norm(conv(a)))) with a = relu(norm(x)), without biases and affine norms.
-
-    S is x, or a 1 x 1 convolution of a where `stride` or the number of channels changes the shape. It is homogeneous:
-    with all weights, and x, times c > 0 the result is c times as large.
-    """
-
-    def __init__(self, before: int, after: int, stride: int = 1) -> None:
-        super().__init__()
-        self.norm1, self.norm2, self.activation = _norm(before), _norm(after), nn.ReLU()
-        self.convolution1 = nn.Conv2d(before, after, kernel_size=3, stride=stride, padding=1, bias=False)
-        self.convolution2 = nn.Conv2d(after, after, kernel_size=3, padding=1, bias=False)
-        self.skip: nn.Module | None = None
-        if stride != 1 or before != after:
-            self.skip = nn.Conv2d(before, after, kernel_size=1, stride=stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the block's output (n, after, height/stride, width/stride) for x (n, before, height, width)."""
-        a = self.activation(self.norm1(x))
-        inner = self.activation(self.norm2(self.convolution1(a)))
-        y: Tensor = self.convolution2(inner) + (x if self.skip is None else self.skip(a))
-        return y
 
 
 def last_layer(inputs: int, outputs: int, norm: float) -> nn.Linear:

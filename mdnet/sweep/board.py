@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from mdnet.sweep.records import Run
@@ -71,14 +72,16 @@ class Board:
             self._next = time.monotonic() + _REFRESH
             self._bar.update(self._task, completed=share, description=str(self), refresh=True)
 
-    def ended(self, run: Run) -> None:
-        """Count a run that ended, and say how."""
-        self.finished += run.state == "finished"
-        self.failed += run.state == "failed"
-        if run.state == "failed":
-            self.say(f"{run.name} failed at step {run.steps}: {run.error}")
+    def ended(self, name: str, runs: Sequence[Run]) -> None:
+        """Count the runs of a folder, which ended together, and say how."""
+        self.finished += sum(run.state == "finished" for run in runs)
+        self.failed += sum(run.state == "failed" for run in runs)
+        if runs[0].state == "failed":
+            self.say(f"{name} failed at step {runs[0].steps}: {runs[0].error}")
         elif self._bar is None:
-            self.say(f"{run.name}: {run.steps} steps, {duration(run.seconds)} ({self})")
+            several = f" ({len(runs)} runs)" if len(runs) > 1 else ""
+            seconds = sum(run.seconds for run in runs)
+            self.say(f"{name}{several}: {runs[0].steps} steps, {duration(seconds)} ({self})")
 
     def say(self, text: str) -> None:
         """Print a line, above the bar where there is one."""

@@ -36,8 +36,26 @@ def parse(options: Sequence[str]) -> dict[str | tuple[str, ...], list[Any]]:
         key = keys if len(keys) > 1 else keys[0]
         if key in found:
             raise ConfigError(f"--over gives {place} twice; give all its values at once")
-        found[key] = _together(text) if len(keys) > 1 else _several(text)
+        found[key] = _together(text) if len(keys) > 1 else several(text)
     return found
+
+
+def several(text: str) -> list[Any]:
+    """Read values as a command line has them: "0.01,0.02", and ranges "0:8" or "0:100:10".
+
+    Raises ConfigError for a range without a number.
+    """
+    values: list[Any] = []
+    for part in _split(text, ","):
+        span = _RANGE.fullmatch(part)
+        if span is None:
+            values.append(read(part))
+            continue
+        start, stop, step = int(span[1]), int(span[2]), int(span[3] or 1)
+        if step == 0 or not range(start, stop, step):
+            raise ConfigError(f"the range {part} holds no number; FIRST:END or FIRST:END:STEP ends before END")
+        values += range(start, stop, step)
+    return values
 
 
 def product(over: Over) -> list[Values]:
@@ -101,20 +119,6 @@ def read(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text.strip()
-
-
-def _several(text: str) -> list[Any]:
-    values: list[Any] = []
-    for part in _split(text, ","):
-        span = _RANGE.fullmatch(part)
-        if span is None:
-            values.append(read(part))
-            continue
-        start, stop, step = int(span[1]), int(span[2]), int(span[3] or 1)
-        if step == 0 or not range(start, stop, step):
-            raise ConfigError(f"the range {part} holds no number; FIRST:END or FIRST:END:STEP ends before END")
-        values += range(start, stop, step)
-    return values
 
 
 def _together(text: str) -> list[Any]:

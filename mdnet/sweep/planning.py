@@ -36,7 +36,7 @@ def plan(file: Path, over: grid.Over, overrides: Sequence[str] = ()) -> list[Pla
     errors: dict[str, list[str]] = {}
     for name, values in zip(grid.names(combinations), combinations, strict=True):
         try:
-            planned.append(Planned(name, values, config.load(file, [*overrides, *grid.overrides(values)])))
+            planned.append(one(file, name, values, overrides))
         except ConfigError as error:
             errors.setdefault(str(error), []).append(name)
     if errors:
@@ -46,6 +46,11 @@ def plan(file: Path, over: grid.Over, overrides: Sequence[str] = ()) -> list[Pla
             "\n".join([f"{wrong} of {len(combinations)} combinations cannot run; none was begun", *lines])
         )
     return planned
+
+
+def one(file: Path, name: str, values: grid.Values, overrides: Sequence[str] = ()) -> Planned:
+    """Return the run of one combination; raises ConfigError with all that is wrong with it."""
+    return Planned(name, values, config.load(file, [*overrides, *grid.overrides(values)]))
 
 
 def base(file: Path, keys: Sequence[str], overrides: Sequence[str] = ()) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from mdnet.config import ConfigError
+from mdnet.sweep.packing import Unit
 
 FILE_NAME = "sweep.json"
 State = Literal["pending", "finished", "failed"]
@@ -20,11 +21,15 @@ State = Literal["pending", "finished", "failed"]
 class Run:
     """One run of a sweep, as far as it is known.
 
-    `values`: what is swept over, by key. `steps` behind it, `tries`: how often a worker began it, `seconds` of work.
-    `energy`, `temperature`: the last that were reported, means over the replicas; None where none was.
+    `out`: the folder of the sweep. `values`: what is swept over, by key. `steps` behind it, `tries`: how often a worker
+    began it, `seconds` of work, its share of those of a simulation that it is a part of. `energy`, `temperature`: the
+    last that were reported, means over the replicas; None where none was. `pack`: the folder of the simulation that it
+    is a part of, "" for one of its own; `replicas`: the first of its replicas there, and the one after its last.
+    `alone`: it is not to be joined with others any more.
     """
 
-    folder: Path
+    out: Path
+    name: str
     values: dict[str, Any]
     state: State = "pending"
     steps: int = 0
@@ -33,11 +38,19 @@ class Run:
     error: str = ""
     energy: float | None = None
     temperature: float | None = None
+    pack: str = ""
+    replicas: tuple[int, int] | None = None
+    alone: bool = False
 
     @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
+    def first(self) -> int:
+        """The first of its replicas in the simulation."""
+        return 0 if self.replicas is None else self.replicas[0]
+
+    @property
+    def folder(self) -> Path:
+        """Where its trajectory lies, or is to lie."""
+        return self.out / (self.pack or self.name)
 
 
 @dataclass(frozen=True)
@@ -78,7 +91,7 @@ class Sweep:
     @property
     def folders(self) -> list[Path]:
         """The folders that hold a trajectory: what `trajectories.open_many` takes."""
-        return [run.folder for run in self.runs if (run.folder / "trajectory.h5").exists()]
+        return [folder for folder in dict.fromkeys(r.folder for r in self.runs) if (folder / "trajectory.h5").exists()]
 
 
 @dataclass
@@ -90,12 +103,22 @@ class Record:
     base: dict[str, Any]
     runs: dict[str, Run] = field(default_factory=dict)
 
+    def assign(self, units: Iterable[Unit]) -> None:
+        """Note which runs are parts of one simulation; those for which that is new have no steps behind them."""
+        for unit in units:
+            each = unit.members[0].runfile.system.replicas
+            for place, member in enumerate(unit.members):
+                run, pack = self.runs[member.name], unit.name if len(unit.members) > 1 else ""
+                if run.pack != pack:
+                    run.pack, run.steps, run.tries = pack, 0, 0
+                    run.replicas = (place * each, (place + 1) * each) if pack else None
+
     def save(self) -> None:
         """Write it by a temporary name, so that a kill at any moment leaves one whole."""
         runs = {}
         for name, run in self.runs.items():
             runs[name] = dataclasses.asdict(run)
-            del runs[name]["folder"]
+            del runs[name]["out"], runs[name]["name"]
         text = json.dumps({"format": 1, "over": self.keys, "base": self.base, "runs": runs}, indent=1, default=str)
         temporary = self.out / "sweep.tmp"
         temporary.write_text(text + "\n", encoding="utf-8")
@@ -108,18 +131,25 @@ def load(out: Path, keys: Sequence[str], base: Mapping[str, Any]) -> Record:
     Raises ConfigError where it is of another sweep, naming what differs, and where it cannot be read.
     """
     record = Record(out, list(keys), json.loads(json.dumps(base, default=str)))
-    path = out / FILE_NAME
-    if not path.exists():
+    if not (out / FILE_NAME).exists():
         return record
+    before = found(out)
+    _refuse_other(out / FILE_NAME, (before.keys, before.base), (record.keys, record.base))
+    record.runs = before.runs
+    return record
+
+
+def found(out: Path) -> Record:
+    """Return the record in a folder; raises ConfigError where there is none, or none that can be read."""
+    path = out / FILE_NAME
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        runs = {name: Run(folder=out / name, **run) for name, run in before["runs"].items()}
-        then, there = before["over"], before["base"]
+        tables = json.loads(path.read_text(encoding="utf-8"))
+        runs = {name: Run(out, name, **run) for name, run in tables["runs"].items()}
+        return Record(out, tables["over"], tables["base"], runs)
+    except OSError as error:
+        raise ConfigError(f"{out} holds no sweep: {path} cannot be read: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{path} is not the record of a sweep ({error}); choose another folder (--out)") from error
-    _refuse_other(path, (then, there), (record.keys, record.base))
-    record.runs = runs
-    return record
 
 
 def _refuse_other(path: Path, before: tuple[list[str], dict[str, Any]], now: tuple[list[str], dict[str, Any]]) -> None:
