@@ -13,7 +13,7 @@ from mdnet.networks import unit_linear
 from trajectories.report import sections, sweep_figures
 from trajectories.report.drawing import Missing
 
-RATES, SEEDS, STEPS = (0.02, 0.06, 0.18, 0.4), 4, 1000
+RATES, SEEDS, STEPS = (0.02, 0.06, 0.18, 0.4), 4, 500
 
 
 def swept(folder, *, entropy=True, rates=RATES, points=30):
@@ -23,7 +23,7 @@ def swept(folder, *, entropy=True, rates=RATES, points=30):
     rate = torch.tensor(rates).repeat_interleave(SEEDS)[:, None]
     looks = md.log_spaced(STEPS, points)
     reporters = [md.Scalars(looks), md.NoiseLevel(looks, batches=2)]
-    reporters += [md.GraphEntropy([STEPS], samples=300, stride=3, k=20, dimension=2)] if entropy else []
+    reporters += [md.GraphEntropy([STEPS], samples=150, stride=3, k=20, dimension=2)] if entropy else []
     told = {"sweep": {"rate": rate.flatten().tolist(), "seed": list(range(SEEDS)) * len(rates)}}
     method = SGD(system.minibatch(1), rate, radius=1.0)
     start = torch.tensor([[0.1, 0.1, 1.0]]).expand(replicas, 3)

@@ -2,13 +2,13 @@
 
     with trajectories.Writer.create("run/trajectory.h5", ...) as writer: ...     # append frames and observables
     with trajectories.open("run") as run: run.positions[-1]                      # read them lazily
-    trajectories.statistics, .thermodynamics, .entropy, .landscape, .sgd, .ensemble, .tempering  # with error bars
+    trajectories.statistics, .thermodynamics, .entropy, .landscape, .sgd, .averaging, .ensemble    # with error bars
     trajectories.report.write(["run"], "report.html")                            # pictures
 
 Nothing here imports torch, or the simulator.
 """
 
-from trajectories import ensemble, entropy, export, landscape, report, sgd, statistics, thermodynamics
+from trajectories import averaging, ensemble, entropy, export, landscape, report, sgd, statistics, thermodynamics
 from trajectories.errors import (
     AlreadyExists,
     InUse,
@@ -41,6 +41,7 @@ __all__ = [
     "WriteFailed",
     "Writer",
     "annealing",
+    "averaging",
     "ensemble",
     "entropy",
     "export",

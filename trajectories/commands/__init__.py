@@ -2,6 +2,7 @@
 
 import typer
 
+from trajectories.commands.averaging import averaging
 from trajectories.commands.check import check
 from trajectories.commands.entropy import entropy
 from trajectories.commands.export import export
@@ -11,7 +12,7 @@ from trajectories.commands.recover import recover
 from trajectories.commands.sgd import sgd
 from trajectories.commands.watch import watch
 
-COMMANDS = (info, report, watch, check, entropy, landscape, sgd, export, recover)
+COMMANDS = (info, report, watch, check, entropy, landscape, sgd, averaging, export, recover)
 
 
 def add_to(app: typer.Typer) -> None:
