@@ -4,7 +4,7 @@ The names follow the data path: a network and data become a ParticleSystem; an i
 moves it in a Simulation; reporters fill the file that the package `trajectories` analyses offline.
 """
 
-from mdnet import curvature, data, networks, reduction
+from mdnet import covariance, curvature, data, networks, reduction
 from mdnet.adaptation import AdaptStep
 from mdnet.cadence import At, log_spaced
 from mdnet.cautions import NonCanonicalWarning, UnboundedWarning
@@ -72,6 +72,7 @@ __all__ = [
     "TensorBoard",
     "UnboundedWarning",
     "accuracy",
+    "covariance",
     "curvature",
     "data",
     "from_pilot",

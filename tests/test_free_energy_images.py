@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from mdnet.bench.products import ProductConv2d, by_products
 from mdnet.bench.rate import Timing
 from mdnet.bench.sweep_of_rates import Case, Way
 from mdnet.experiments.free_energy import images
+from mdnet.experiments.free_energy.figures import free_energies
 from mdnet.experiments.free_energy.images import InBlocks, cifar
 from mdnet.experiments.free_energy.sweep import sweep
 from mdnet.networks import preact_resnet18, scale_invariant_convnet
@@ -194,6 +196,20 @@ def test_a_sweep_of_a_shortened_form(tmp_path, name):
     blocks = [(inputs[b], targets[b]) for b in (slice(10), slice(10, 20), slice(20, 24))]
     weighed = sum(len(y) / 24 * md.ParticleSystem(model.network(), cross_entropy, x, y).energy(q) for x, y in blocks)
     np.testing.assert_allclose(first, weighed.expand(3), rtol=1e-4)  # in float32, and on the unit sphere
+
+
+def test_free_energies_are_drawn_in_units_of_a_temperature_that_is_not_zero():
+    """Where the loss goes to zero T is 0, and F/T is no number: only the other states are drawn."""
+    free = SimpleNamespace(
+        star=np.array([-1, 1, 2, -1]), value=np.arange(16.0).reshape(4, 4), at_own=2, told=2, shuffled=np.ones(3),
+        excess=SimpleNamespace(error=np.ones((4, 4))),
+    )  # fmt: skip
+    heat = SimpleNamespace(value=np.array([np.nan, 0.0, 1e-3, np.nan]))
+    found = SimpleNamespace(
+        rates=np.array([1e-3, 2e-3, 4e-3, 8e-3]), thermodynamics=SimpleNamespace(free_energy=free, temperature=heat)
+    )
+    (axes,) = free_energies(found).figure.axes
+    assert axes.get_legend_handles_labels()[1] == ["T of η = 0.004"]
 
 
 @pytest.mark.parametrize(("kernel", "stride", "padding"), [(3, 1, 1), (3, 2, 1), (1, 2, 0), (2, 3, 0), ((3, 1), 1, 0)])

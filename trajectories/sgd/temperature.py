@@ -19,6 +19,7 @@ REASONS = (
     "T_min > T_max: U(S) is not convex here",
 )
 _LEVEL = 0.95  # of intervals
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,13 +121,17 @@ def rising(values: Floats) -> bool:
 
 
 def scatter(drawn: Floats) -> Floats:
-    """Return the standard deviation (n,) of what resamples (resamples, n) tell; nan where fewer than half do."""
+    """Return the standard deviation (n,) of what resamples (resamples, n) tell.
+
+    Nan where fewer than half tell anything, or all the same but for rounding, as those of a single seed do.
+    """
     known = np.isfinite(drawn)
     count = known.sum(axis=0)
     enough = (count > 1) & (2 * count >= len(drawn))
     kept = np.where(known, drawn, 0.0)
     mean = kept.sum(axis=0) / np.maximum(count, 1)
     square = np.where(known, np.square(drawn - mean), 0.0).sum(axis=0) / np.maximum(count - 1, 1)
+    enough &= np.sqrt(square) > _ROUNDING * np.abs(mean)
     return np.where(enough, np.sqrt(square), np.nan)
 
 

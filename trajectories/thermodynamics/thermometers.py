@@ -16,7 +16,9 @@ from trajectories.thermodynamics import frames
 from trajectories.thermodynamics.setting import Setting, equilibrated_step, setting
 
 Floats = NDArray[np.float64]
-_PLAIN_SGD = re.compile(r"SGD\(dt=([\d.e+-]+), momentum=0\.0, nesterov=False, weight_decay=([\d.e+-]+), radius=None\)")
+_PLAIN_SGD = re.compile(
+    r"SGD\(dt=([\d.e+-]+), momentum=0\.0, nesterov=False, weight_decay=([\d.e+-]+), radius=None(, effective=False)?\)"
+)
 
 
 def ratio(top: ArrayLike, bottom: ArrayLike) -> Estimate:
@@ -184,7 +186,7 @@ def _of_frames(run: Trajectory, given: Setting | None, first: int) -> Iterator[t
     yield "virial", statistics.mean(work / levels / run.dof)
     plain = _PLAIN_SGD.fullmatch(str(run.parameters.get("dynamics", {}).get("integrator", "")))
     if plain:
-        rate, decay = (float(number) for number in plain.groups())
+        rate, decay = float(plain[1]), float(plain[2])
         law = fluctuation_dissipation_temperature(
             frames.From(run.positions, begin), frames.From(forces, begin, -1), learning_rate=rate, weight_decay=decay,
             masses=run.masses,

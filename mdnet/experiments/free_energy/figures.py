@@ -67,9 +67,12 @@ def temperature(found: Found, known: Floats | None = None) -> Plot:
 
 
 def free_energies(found: Found) -> Plot:
-    """Draw F_i of all states at the temperatures of a few of them, above its least; a star marks the least."""
+    """Draw F_i of all states at the temperatures of a few of them, above its least; a star marks the least.
+
+    States of T = 0, in units of which nothing can be drawn, are left out.
+    """
     free, heat = found.thermodynamics.free_energy, found.thermodynamics.temperature
-    rows = _few(np.flatnonzero(free.star >= 0))
+    rows = _few(np.flatnonzero((free.star >= 0) & (heat.value > 0)))
     with _panels(1, 4.2) as (figure, (axes,)):
         for place, i in enumerate(rows):
             star = free.star[i]
@@ -86,7 +89,7 @@ def free_energies(found: Found) -> Plot:
         axes.set_ylabel("(F − its least)/T  [k_B]")
         key(figure)
     caption = (
-        "F = U − T S of every state at one state's T; the star is the least, the thin line that state's own rate. "
+        "F = U − T S of every state at one state's T > 0; the star is the least, the thin line that state's own rate. "
         f"The least is at its own rate for {free.at_own} of {free.told}, with S permuted over rates for "
         f"{free.shuffled.mean():.1f}. Bars are ± 1 standard error of F less the F of its own state."
     )

@@ -22,7 +22,7 @@ def table(found: Found) -> Table:
         star = free.star[i]
         rows.append([
             f"{rate:.4g}", _told(found.U.value[i], found.U.error[i]), _told(s.value[i], s.error[i]),
-            _told(heat.value[i], heat.error[i]) if not heat.reasons[i] else heat.reasons[i],
+            _told(heat.value[i], heat.error[i]) if not heat.reasons[i] else heat.reasons[i].replace(": ", ":\n"),
             "–" if heat.reasons[i] else f"{heat.low[i]:.3g} to {heat.high[i]:.3g}",
             _told(found.snr.value[i], found.snr.error[i]), "yes" if found.stationary.drift.moved[i] else "no",
             "–" if star < 0 else f"η = {found.rates[star]:.4g}",
@@ -58,6 +58,7 @@ def studies(found: Found) -> list[Study]:
     plots: list[Plot] = [figures.states(found, toy.LEAST if is_toy else None)]
     if np.isfinite(found.thermodynamics.temperature.value).any():
         plots.append(figures.temperature(found, toy.exact(found.rates.tolist()).temperature if is_toy else None))
+    if (found.thermodynamics.temperature.value > 0).any():
         plots.append(figures.free_energies(found))
     plots += [figures.noise(found), figures.run(found)]
     if found.model.entropies > 2 and len(found.falling) > 1 and np.isfinite(found.along.value).any():
