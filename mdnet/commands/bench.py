@@ -16,6 +16,7 @@ from mdnet.bench.cases import CASES, PAIRS, TEMPERATURE
 from mdnet.bench.gpu import gpu_tables, precision_table
 from mdnet.bench.landscape import landscape_table
 from mdnet.bench.offline import offline_table
+from mdnet.bench.packing import packing_tables
 from mdnet.bench.rate import Timing, rate_table
 from mdnet.bench.rivals import peers_table
 from mdnet.bench.scaling import draw, scaling_table
@@ -29,7 +30,10 @@ from mdnet.spelling import unknown
 from mdnet.timing import keep_memory
 
 _BIAS = "what forces of fewer digits change; z in standard errors from independent replicas"
-TABLES = ("rate", "scaling", "peers", "ranks", "precision", "gpu", "writing", "offline", "landscape", "sweep-of-rates")
+TABLES = (
+    "rate", "scaling", "peers", "ranks", "precision", "gpu", "writing", "offline", "landscape", "sweep-of-rates",
+    "packing",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,9 @@ def _timed(name: str, threads: int, plan: _Plan) -> Iterator[Table]:
         return
     if name == "sweep-of-rates":
         yield from sweep_of_rates(threads, plan.how)
+        return
+    if name == "packing":
+        yield from packing_tables(threads, plan.how)
         return
     for case in plan.cases:
         if name == "rate":

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mdnet.console import errors_told, say, tabulate
-from mdnet.sweep import Run, Study, Sweep, grid, packing, planning, study
+from mdnet.sweep import Run, Study, Sweep, grid, illustrate, packing, planning, study
 from mdnet.sweep.board import duration
 
 INTERRUPTED = 130  # the exit code of a soft stop, as a shell gives for Ctrl-C
@@ -74,7 +74,7 @@ def _list(plan: Study) -> None:
 
 
 def _tell(result: Sweep, out: Path) -> None:
-    """Print how the runs ended, and what comes next."""
+    """Print how the runs ended, and what comes next; draw them for a page."""
     tabulate(str(out), _COLUMNS, [_row(run) for run in result])
     for run in result.failed:
         say(f"{run.name} failed: {run.error}")
@@ -83,6 +83,7 @@ def _tell(result: Sweep, out: Path) -> None:
         say(f"{counts}; to go on with the others, give the same command again")
     else:
         say(f"{counts}; to try those again, give the same command" if result.failed else counts)
+    illustrate(out)
     if result.folders:
         say(f"next: mdnet report {out}")
         say(f'in Python: mdnet.sweep.table("{out}"), which is {out}/results.nc')

@@ -2,7 +2,7 @@
 
 from mdnet.sweep.conducting import sweep
 from mdnet.sweep.records import Run, Sweep
-from mdnet.sweep.results import table
+from mdnet.sweep.results import illustrate, table
 from mdnet.sweep.study import Study, read
 
-__all__ = ["Run", "Study", "Sweep", "read", "sweep", "table"]
+__all__ = ["Run", "Study", "Sweep", "illustrate", "read", "sweep", "table"]

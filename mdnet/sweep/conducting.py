@@ -35,7 +35,7 @@ def sweep(
 
     What is finished is not run again, what was begun goes on from its checkpoint bit for bit, and a run whose worker
     is killed does so on another, `retries` times at most. A run that fails by an error of its own is in `.failed`. At
-    the end results.nc holds a row for each run, see `table`, and `mdnet report` draws them.
+    the end results.nc holds a row for each run, see `table`; `illustrate` makes it what `mdnet report` shows.
 
     Args:
         file: a run file. over: values by key, {"run.seed": range(8)}; {("a.b", "c.d"): [(1, 2), (3, 4)]} for keys that
@@ -69,7 +69,7 @@ def sweep(
         wanted = _wanted(record, [*planned, *_beside(record, planned, file, shared)])
         interrupted = bool(wanted) and _conduct(record, wanted, pack, workers, scheduler, retries, progress)
         if wanted or not (out / results.FILE_NAME).exists():
-            results.write(record)
+            results.write(out)
     return Sweep(out, tuple(record.runs[each.name] for each in planned), interrupted)
 
 
