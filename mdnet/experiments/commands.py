@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mdnet.console import errors_told
+from mdnet.experiments.data_averaging.commands import data_averaging
 from mdnet.experiments.free_energy.commands import free_energy
 from mdnet.experiments.ideal_gas.commands import ideal_gas
 from mdnet.experiments.jobs import Request, each
@@ -24,6 +25,7 @@ app = typer.Typer(help="Reproduce a published system, with its controls.", no_ar
 app.command()(entropy_landscape)
 app.command()(free_energy)
 app.command()(ideal_gas)
+app.command()(data_averaging)
 
 
 @app.callback()
