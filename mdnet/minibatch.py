@@ -51,6 +51,7 @@ class MinibatchForce:
         if self.sizes is not None:
             _check_divide(self.sizes, self.size, shared)
             self.sizes = self.sizes.to(system.inputs.device)
+            self._again = torch.arange(self.size, device=self.sizes.device) % self.sizes[:, None]  # (replicas, size)
         self.system, self.replace, self.shared = system, replace, shared
         one_batch = shared and system.shares_data
         self._batch = BatchForce(system, per_replica=not one_batch)
@@ -81,7 +82,7 @@ class MinibatchForce:
             return rows
         if batches != len(self.sizes):
             raise ValueError(f"{batches} replicas, but the sizes of their minibatches are {len(self.sizes)}: {self}")
-        return rows.gather(1, torch.arange(self.size, device=device) % self.sizes[:, None])
+        return rows.gather(1, self._again)
 
     def part(self, own: ParticleSystem, rows: slice) -> MinibatchForce:
         """Return the force on these replicas, whose system is `own`; raises ValueError where one batch is shared.
@@ -92,7 +93,8 @@ class MinibatchForce:
             raise ValueError("a batch that replicas share needs two replicas or more on each rank; take fewer ranks")
         made = copy.copy(self)
         made.system, made._batch = own, BatchForce(own, per_replica=self._batch.per_replica)
-        made.sizes = None if self.sizes is None else self.sizes[rows]
+        if self.sizes is not None:
+            made.sizes, made._again = self.sizes[rows], self._again[rows]
         return made
 
     def _take(self, rows: Tensor) -> tuple[Tensor, Tensor]:

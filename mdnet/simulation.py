@@ -243,7 +243,12 @@ class Simulation:
             self._save()
 
 
-def finish(simulation: Simulation, steps: int, *, progress: bool = True) -> None:
-    """Run all steps of a part of something larger; raises KeyboardInterrupt where a signal has stopped it."""
+def finish(simulation: Simulation, steps: int, *, progress: bool = True, resume: bool = False) -> None:
+    """Run all steps of a part of something larger; raises KeyboardInterrupt where a signal has stopped it.
+
+    `resume`: go on from the last checkpoint in the output folder, if there is one, until there are `steps` in all.
+    """
+    if resume and simulation.output is not None and checkpoint.found(simulation.output):
+        steps = max(0, steps - simulation.resume().step)
     if simulation.run(steps, progress=progress) == "interrupted":
         raise KeyboardInterrupt

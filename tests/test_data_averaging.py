@@ -21,6 +21,7 @@ from mdnet.experiments.data_averaging.method import QuarterCosine, Scores, parti
 from mdnet.experiments.data_averaging.models import sampled, stretch
 from mdnet.experiments.data_averaging.reproduction import Setting, chosen
 from mdnet.recording import OutputExistsError
+from mdnet.simulation import finish
 from trajectories.averaging import Curve, Stationarity
 from trajectories.sgd import Values
 
@@ -278,6 +279,7 @@ def test_what_is_not_known_is_refused(tmp_path):
         (["--model", "mlp", "--rate", ".1", "--rate", ".2"], "needs 3 or more"),
         (["--model", "mlp", "--variant", "adam"], "unknown"),
         (["--check", "--splits", "4"], "give --model with yours"),
+        (["--model", "linear", "--resume", "--force"], "give one of the two"),
     ],
 )
 def test_the_command_refuses_before_it_runs(tmp_path, options, told):
@@ -302,6 +304,30 @@ def test_a_page_tells_all(tmp_path):
     with pytest.raises(OutputExistsError):
         reproduction.reproduce(BRIEF, "cosine", Setting(tmp_path, "random", progress=False))
     assert not (page.folder / "run").exists(), "it ran before it refused"
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_stopped_sweep_goes_on_bit_for_bit(tmp_path, monkeypatch, together):
+    """Law: temperatures together or one after the other, a study that was stopped is that of one that was not."""
+    model = replace(BRIEF, together=together)
+    whole = read(model, sweep(model, tmp_path / "whole", progress=False), "sgd", "split")
+    begun = []
+
+    def stopped(simulation, steps, **options):
+        begun.append(steps)
+        if len(begun) < len(model.groups):
+            return finish(simulation, steps, **options)
+        simulation.run(steps // 3, progress=False)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mdnet.experiments.data_averaging.method.finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(model, tmp_path / "parts", progress=False)
+    for _ in range(2):  # the second time nothing is left to do
+        resumed = read(model, sweep(model, tmp_path / "parts", resume=True, progress=False), "sgd", "split")
+        np.testing.assert_array_equal(resumed.train, whole.train)
+        np.testing.assert_array_equal(resumed.test, whole.test)
 
 
 @pytest.mark.slow

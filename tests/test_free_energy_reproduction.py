@@ -12,6 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 import trajectories
+from mdnet.checkpoint import ResumeError
 from mdnet.experiments.free_energy import checks, digits, reproduction, toy
 from mdnet.experiments.free_energy.analysis import read
 from mdnet.experiments.free_energy.commands import free_energy
@@ -169,6 +170,7 @@ def test_networks_that_know_their_scale_are_refused(tmp_path):
         ([], "give --model"),
         (["--model", "toy", "--regime", "up", "--rate", ".1", "--rate", ".2"], "needs 3 or more"),
         (["--check", "--steps", "10"], "have rates, steps and seeds of their own"),
+        (["--model", "toy", "--regime", "up", "--resume", "--force"], "give one of the two"),
     ],
 )
 def test_the_command_refuses_before_it_runs(tmp_path, options, told):
@@ -189,6 +191,27 @@ def test_a_run_that_is_there_is_kept(tmp_path):
     assert (page.folder / "report.html").is_file()
     with pytest.raises(OutputExistsError):
         reproduction.reproduce(model, Setting(tmp_path, progress=False))
+
+
+def test_a_stopped_sweep_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    """Law: a sweep that was stopped anywhere and is gone on with finds what one does that was not."""
+    model = replace(UP, rates=[0.05, 0.1, 0.2], seeds=2, steps=300, **BRIEF)
+    whole = read(model, sweep(model, tmp_path / "whole", progress=False))
+
+    def stopped(simulation, steps, **options):
+        simulation.run(steps // 3, progress=False)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mdnet.experiments.free_energy.sweep.finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(model, tmp_path / "parts", progress=False)
+    for _ in range(2):  # the second time nothing is left to do
+        resumed = read(model, sweep(model, tmp_path / "parts", resume=True, progress=False))
+        np.testing.assert_array_equal(resumed.energy, whole.energy)
+        np.testing.assert_array_equal(resumed.entropy, whole.entropy)
+    with pytest.raises(ResumeError, match="differs in\n  integrator"):
+        sweep(replace(model, rates=[0.05, 0.1, 0.3]), tmp_path / "parts", resume=True, progress=False)
 
 
 @pytest.mark.slow

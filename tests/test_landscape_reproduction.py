@@ -59,7 +59,7 @@ def test_a_stopped_walk_goes_on_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.delenv("MDNET_ROUTE", raising=False)
     whole = METHODS["wlmd"](plan(tmp_path / "whole"))
 
-    def stopped(simulation, steps, *, progress):
+    def stopped(simulation, steps, **options):
         simulation.run(steps // 3, progress=False)
         raise KeyboardInterrupt
 

@@ -70,7 +70,9 @@ def label_noise(targets: Tensor, fraction: float, classes: int, seed: int) -> Te
     """Return labels (n,) of which a random `fraction` is replaced by labels drawn uniformly from all classes.
 
     round(fraction n) rows are replaced; a drawn label may be the old one, so a share fraction (1 - 1/classes)
-    is wrong in the mean. Raises ValueError for a fraction outside 0 to 1.
+    is wrong in the mean. A `split` of the same rows by the same seed draws the same permutation, so that the replaced
+    labels would be those of its first training rows: replace them after the split, or by another seed. Raises
+    ValueError for a fraction outside 0 to 1.
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"label_noise = {fraction} must be a fraction from 0 to 1")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from mdnet.routes.native.library import compiler
-from mdnet.routes.native.network import Unfit, chain
+from mdnet.routes.native.reading import Unfit, chain
 from mdnet.spelling import unknown
 
 if TYPE_CHECKING:

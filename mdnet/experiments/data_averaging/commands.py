@@ -12,6 +12,7 @@ from mdnet.console import errors_told, say
 from mdnet.experiments.data_averaging import reproduction
 from mdnet.experiments.data_averaging.models import VARIANTS
 from mdnet.experiments.data_averaging.reproduction import NAMES, Setting
+from mdnet.experiments.options import Check, Device, Force, Out, Published, Resume, Seed, Threads, refuse_both
 from mdnet.experiments.showing import show
 
 Sampling = Literal["split", "random"]
@@ -30,26 +31,24 @@ def data_averaging(
         typer.Option(help="A learning rate; give three or more, T ascending. By default the model's."),
     ] = None,
     splits: Annotated[int | None, typer.Option(min=2, help="Data sets, by default the model's.")] = None,
-    seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
-    published: Annotated[
-        bool, typer.Option("--published", help="Of resnet: the paper's own network, rates and epochs; wants a GPU.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="A folder for each model: its runs, results.json, report.html.")] = Path(
-        "runs/data-averaging"
-    ),
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    seed: Seed = 0,
+    published: Published = False,
+    out: Out = Path("runs/data-averaging"),
+    check: Check = False,
+    force: Force = False,
+    resume: Resume = False,
+    device: Device = "cpu",
+    threads: Threads = 2,
 ) -> None:
     """How SGD generalises, by its temperature lr/B, averaged over data sets (Gomez-Uribe 2022)."""
     torch.set_num_threads(threads)
-    setting = Setting(out, sampling, seed, device, force)
+    setting = Setting(out, sampling, seed, device, force, resume)
 
     def tell(stage: str, seconds: float) -> None:
         say(f"{stage}, {seconds:.0f} s")
 
     with errors_told():
+        refuse_both(force, resume)
         if model:
             wanted = reproduction.chosen(model, published=published).with_(rate, splits)
             say(f"{wanted.title}. {wanted.note}".rstrip())

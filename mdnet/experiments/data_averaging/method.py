@@ -100,6 +100,7 @@ def sweep(
     seed: int = 0,
     device: str = "cpu",
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
 ) -> list[Path]:
     """Run theta <- theta - rate (g_B + decay theta) for all temperatures and data sets; return the files' folders.
@@ -108,6 +109,8 @@ def sweep(
     the temperature's own number of steps. Batches are drawn with replacement, each replica its own. A data set has
     the same rows and the same start at all temperatures. Replica = temperature x splits + data set, and
     /parameters/sweep says which is which. `name`: of VARIANTS. `seed`: of the first data set, the starts and the noise.
+
+    With `resume` it goes on where it was stopped or killed, and begins what has not begun.
 
     Raises ValueError for an unknown variant or sampling, OutputExistsError where a run is there and may not be
     replaced, KeyboardInterrupt where a signal has stopped it.
@@ -121,11 +124,12 @@ def sweep(
         inputs, targets = inputs.to(system.device, system.dtype), targets.to(system.device)
         simulation = Simulation(
             system, _descent(model, system, group, name), positions=starts(model, system, seed), seed=seed,
-            schedule=_schedule(model, group, name), output=place, overwrite=overwrite,
+            schedule=_schedule(model, group, name), output=place,
+            overwrite=overwrite or resume,
             reporters=[Scores(replicas, inputs, targets, model.looks(group), model.block)],
             parameters={"sweep": described(model, group, seed, name, sampling)},
         )  # fmt: skip
-        finish(simulation, int(model.ends[group].max()), progress=progress)
+        finish(simulation, int(model.ends[group].max()), progress=progress, resume=resume)
     return runs
 
 

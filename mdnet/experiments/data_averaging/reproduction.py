@@ -35,13 +35,19 @@ class Setting:
     seed: int = 0
     device: str = "cpu"
     overwrite: bool = False
+    resume: bool = False
     progress: bool = True
+
+    @property
+    def replaces(self) -> bool:
+        """Whether what is found in the folders is no reason to stop; short runs are begun anew where others go on."""
+        return self.overwrite or self.resume
 
     def found(self, model: Model, place: Path, name: str) -> Found:
         """Run a model by a variant in a folder, and read it."""
         runs = sweep(
             model, place, name=name, sampling=self.sampling, seed=self.seed, device=self.device,
-            overwrite=self.overwrite, progress=self.progress,
+            overwrite=self.overwrite, resume=self.resume, progress=self.progress,
         )  # fmt: skip
         return read(model, runs, name, self.sampling)
 
@@ -162,7 +168,7 @@ def laws(setting: Setting, *, tell: Tell = lambda stage, seconds: None) -> list[
         _refuse(setting, model, name)
     stages, pages = Stages(tell), dict[str, Page]()
     with stages("thermostats at T"):
-        beside = thermostats.study(folder, seed=setting.seed, overwrite=setting.overwrite, progress=setting.progress)
+        beside = thermostats.study(folder, seed=setting.seed, overwrite=setting.replaces, progress=setting.progress)
     with stages("theory, G1 to G3"):
         known = theory.study(setting.seed)
     for name in LAWS:
@@ -185,5 +191,5 @@ def _refuse(setting: Setting, model: Model, name: str) -> None:
     folder, batches = _folder(setting, model, name), _batches(model, name)
     several = [CLEAN, *(f"batch-{batch}" for batch in batches), *(f"{UNNORMED}/batch-{batch}" for batch in BARE)]
     for place in [*places(model, folder / RUN), *places(model, folder / CONSTANT), *(folder / one for one in several)]:
-        if not setting.overwrite:
+        if not setting.replaces:
             refuse_existing(place)

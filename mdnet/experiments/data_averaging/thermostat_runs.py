@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -15,8 +14,6 @@ from torch import Tensor, nn
 
 import mdnet as md
 from integrators import BAOAB, SGD, Integrator, Splitting
-from mdnet.data import label_noise, load
-from mdnet.data.splitting import Part
 from mdnet.experiments.data_averaging import digits
 from mdnet.experiments.data_averaging.models import Floats, Model, sampled
 from mdnet.experiments.data_averaging.thermostat_reading import (
@@ -34,7 +31,6 @@ from thermostats import Langevin, NoseHooverChain
 
 _NOISE = 8  # minibatches from which their noise is measured at a look
 _WIDTH, _TRAIN = 16, 400
-_LABELS = 1_000_003  # the seed of their noise: that of a split would replace the labels of its first training rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,14 +66,6 @@ class Where:
     progress: bool
 
 
-@cache
-def rows() -> Part:
-    """Return all digits, their brightness at mean 0 and standard deviation 1, with labels in part replaced."""
-    every = load("digits")
-    targets = label_noise(every.targets, digits.NOISE, digits.CLASSES, seed=_LABELS)
-    return (every.inputs - every.inputs.mean()) / every.inputs.std(), targets
-
-
 def network() -> nn.Sequential:
     """Return 64-16-10 with tanh: smooth, so that U has a Laplacian."""
     return nn.Sequential(nn.Linear(digits.PIXELS, _WIDTH), nn.Tanh(), nn.Linear(_WIDTH, digits.CLASSES))
@@ -85,7 +73,7 @@ def network() -> nn.Sequential:
 
 PROBLEM = Problem(
     Model(
-        "thermostats", f"Digits with {digits.NOISE:.0%} label noise, {_TRAIN} rows, 64-16-10", network, rows,
+        "thermostats", f"Digits with {digits.NOISE:.0%} label noise, {_TRAIN} rows, 64-16-10", network, digits.noisy,
         rates=(0.1,) * 7, batch=(64, 32, 16, 8, 4, 2, 1), train=_TRAIN, test=1797 - _TRAIN, decay=5e-3,
     ),
     temperatures=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2),

@@ -11,6 +11,7 @@ import typer
 from mdnet.console import errors_told, say
 from mdnet.experiments.free_energy import reproduction
 from mdnet.experiments.free_energy.reproduction import NAMES, Setting
+from mdnet.experiments.options import Check, Device, Force, Out, Published, Resume, Seed, Threads, refuse_both
 from mdnet.experiments.showing import show
 
 Regime = Literal["up", "op"]
@@ -28,26 +29,24 @@ def free_energy(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of SGD, by default the model's.")] = None,
     seeds: Annotated[int | None, typer.Option(min=2, help="Runs of each rate, by default the model's.")] = None,
-    seed: Annotated[int, typer.Option(help="The first of them.")] = 0,
-    published: Annotated[
-        bool, typer.Option("--published", help="Of images: the paper's own network, rates and iterations; wants a GPU.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="A folder for each model: its runs, results.json, report.html.")] = Path(
-        "runs/free-energy"
-    ),
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
+    seed: Seed = 0,
+    published: Published = False,
+    out: Out = Path("runs/free-energy"),
+    check: Check = False,
+    force: Force = False,
+    resume: Resume = False,
+    device: Device = "cpu",
+    threads: Threads = 2,
 ) -> None:
     """Stationary SGD minimises U - T S (Sadrtdinov, Klimov, Lobacheva, Vetrov 2025)."""
     torch.set_num_threads(threads)
-    setting = Setting(out, seed, device, force)
+    setting = Setting(out, seed, device, force, resume)
 
     def tell(stage: str, seconds: float) -> None:
         say(f"{stage}, {seconds:.0f} s")
 
     with errors_told():
+        refuse_both(force, resume)
         if model:
             wanted = reproduction.chosen(model, regime, published=published).with_(rate, steps, seeds)
             say(f"{wanted.title}. {wanted.note}")

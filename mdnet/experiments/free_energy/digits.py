@@ -45,7 +45,7 @@ def _wide() -> nn.Sequential:
 _PUBLISHED = "convolutional networks on CIFAR-10, batch 128; this small problem is not in the paper"
 _UP = Model(
     "mlp", "up", f"Digits with {NOISE:.0%} label noise, 64-6-6-10 (D = 420)", _small, _up,
-    np.geomspace(0.015, 0.2, 12).tolist(), 60_000, 32, 16, eps=0.01, published=_PUBLISHED,
+    np.geomspace(0.015, 0.2, 12).tolist(), 100_000, 32, 16, eps=0.01, published=_PUBLISHED,
     note="12 rates, so that 10 have a neighbour on either side.",
 )  # fmt: skip
 THINNED = replace(_UP, steps=50_000, seeds=8, stride=25, settled=100, last=100, points=50)

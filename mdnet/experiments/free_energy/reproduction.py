@@ -34,11 +34,20 @@ class Setting:
     seed: int = 0
     device: str = "cpu"
     overwrite: bool = False
+    resume: bool = False
     progress: bool = True
+
+    @property
+    def replaces(self) -> bool:
+        """Whether what is found in the folders is no reason to stop; short runs are begun anew where others go on."""
+        return self.overwrite or self.resume
 
     def sweep(self, model: Model, place: Path, seed: int) -> Found:
         """Run a model in a folder, and read it."""
-        sweep(model, place, seed=seed, device=self.device, overwrite=self.overwrite, progress=self.progress)
+        sweep(
+            model, place, seed=seed, device=self.device, overwrite=self.overwrite, resume=self.resume,
+            progress=self.progress,
+        )  # fmt: skip
         return read(model, place)
 
 
@@ -101,7 +110,7 @@ def reproduce(model: Model, setting: Setting, *, tell: Tell = lambda stage, seco
             told.append(telling.thinned(setting.sweep(apart, folder / THINNED, setting.seed)))
     if model.name in routes:
         with stages("temperature by other routes"):
-            told.append(temperatures.study(model.name, folder=folder, seed=setting.seed, overwrite=setting.overwrite,
+            told.append(temperatures.study(model.name, folder=folder, seed=setting.seed, overwrite=setting.replaces,
                                            progress=setting.progress))  # fmt: skip
     runs = [each.folder for each in (found, control) if each is not None]
     with stages("page"):
@@ -184,5 +193,5 @@ def _write(folder: Path, found: dict[str, list[Check]], stages: Stages) -> None:
 
 
 def _refuse(setting: Setting, places: Sequence[Path]) -> None:
-    for place in places if not setting.overwrite else ():
+    for place in places if not setting.replaces else ():
         refuse_existing(place)

@@ -25,6 +25,7 @@ def sweep(
     seed: int = 0,
     device: str = "cpu",
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
 ) -> Path:
     """Run w <- w - eta g_B(w), w <- R w/|w| for all rates and seeds of a model, and return the folder of its file.
@@ -32,6 +33,8 @@ def sweep(
     No momentum, no decay, no augmentation; each replica draws batches of its own, with replacement. Replica =
     rate x seeds + seed, and /parameters/sweep says which is which. The file holds potential_energy (on all training
     rows), graph_entropy, gradient_squared and noise_squared, and test/loss and test/accuracy where there are test rows.
+
+    With `resume` it goes on where it was stopped or killed, and begins what has not begun.
 
     Raises ValueError for a network that is not scale invariant, OutputExistsError where a run is there and may not be
     replaced, KeyboardInterrupt where a signal has stopped it.
@@ -43,9 +46,9 @@ def sweep(
     simulation = Simulation(
         system, SGD(system.minibatch(model.batch), rates, radius=model.radius), positions=start, seed=seed,
         output=folder, reporters=_reporters(model, system), parameters={"sweep": _described(model, seed)},
-        overwrite=overwrite,
+        overwrite=overwrite or resume,
     )  # fmt: skip
-    finish(simulation, model.steps, progress=progress)
+    finish(simulation, model.steps, progress=progress, resume=resume)
     return folder
 
 

@@ -12,6 +12,7 @@ from mdnet.console import errors_told, say
 from mdnet.experiments.ideal_gas.method import PROTOCOLS, shortened
 from mdnet.experiments.ideal_gas.reproduction import GASES, reproduce
 from mdnet.experiments.ideal_gas.sweeps import planned
+from mdnet.experiments.options import Check, Force, Out
 from mdnet.experiments.showing import show
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
@@ -29,11 +30,9 @@ def ideal_gas(
         int | None, typer.Option(help="Looks at a run, by default the model's; fewer are quicker.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of directions and noise.")] = 0,
-    out: Annotated[Path, typer.Option(help="A folder for each model: its runs, results.json, report.html.")] = Path(
-        "runs/ideal-gas"
-    ),
-    check: Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")] = False,
+    out: Out = Path("runs/ideal-gas"),
+    check: Check = False,
+    force: Force = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest for systems this small.")] = 1,
 ) -> None:
     """SGD of scale-invariant networks as an ideal gas (arXiv:2511.07308)."""

@@ -16,6 +16,7 @@ from mdnet.experiments.landscape.method import METHODS, WINDOWS, Plan
 from mdnet.experiments.landscape.reproduction import SEEDS, reproduce
 from mdnet.experiments.landscape.task import Task
 from mdnet.experiments.landscape.tasks import TASKS
+from mdnet.experiments.options import Check, Device, Force, Resume, refuse_both
 from mdnet.experiments.showing import show
 from mdnet.spelling import unknown
 
@@ -41,10 +42,6 @@ _Volume = Annotated[
 ]
 _Control = Annotated[bool, typer.Option(help="Also find S by the independent ladder.")]
 _Out = Annotated[Path, typer.Option(help="A folder for each cell: its runs, results.json, report.html.")]
-_Check = Annotated[bool, typer.Option("--check", help="Exit with 1 where a check fails.")]
-_Force = Annotated[bool, typer.Option("--force", help="Replace the runs that are in the folder.")]
-_Resume = Annotated[bool, typer.Option("--resume", help="Go on with runs that were stopped or killed.")]
-_Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 _Threads = Annotated[int, typer.Option(min=1, help="CPU threads; one is fastest for small networks.")]
 
 
@@ -63,17 +60,16 @@ def entropy_landscape(
     volume: _Volume = False,
     control: _Control = True,
     out: _Out = Path("runs/entropy-landscape"),
-    check: _Check = False,
-    force: _Force = False,
-    resume: _Resume = False,
-    device: _Device = "cpu",
+    check: Check = False,
+    force: Force = False,
+    resume: Resume = False,
+    device: Device = "cpu",
     threads: _Threads = 1,
 ) -> None:
     """The density of states of a network over train and test loss (Yang, Zhang, Shang, Zhang 2025)."""
     torch.set_num_threads(threads)
     with errors_told():
-        if force and resume:
-            raise ValueError("--resume goes on with the runs in the folder, --force replaces them; give one of the two")
+        refuse_both(force, resume)
         if not task and not check:
             raise ValueError(f"give --task, of {', '.join(NAMES)}, or --check for all laws")
         if not task:

@@ -13,7 +13,6 @@ from torch.nn.functional import cross_entropy
 
 import trajectories
 from integrators import OBABO, Integrator, Splitting
-from mdnet import checkpoint
 from mdnet.actions import Action
 from mdnet.adaptation import AdaptStep
 from mdnet.experiments.landscape.discrete import accuracies, signs
@@ -190,10 +189,8 @@ def _run(
     cadence = max(1, steps // SAMPLES)
     simulation = Simulation(
         system, engine, positions=start, seed=plan.seed, actions=[action, *more], output=plan.folder,
-        reporters=[Scalars(cadence), Coordinates(cadence)], overwrite=plan.overwrite,
+        reporters=[Scalars(cadence), Coordinates(cadence)], overwrite=plan.overwrite or plan.resume,
     )  # fmt: skip
-    if plan.resume and checkpoint.found(plan.folder):
-        simulation.resume()
-    finish(simulation, max(0, steps - simulation.step), progress=plan.progress)
+    finish(simulation, steps, progress=plan.progress, resume=plan.resume)
     with trajectories.open(plan.folder) as run:
         return Found(of_run(run), verdict(run), plan.folder)

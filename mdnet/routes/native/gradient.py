@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from mdnet.routes.native.gradient_code import gradient_code
 from mdnet.routes.native.library import library
-from mdnet.routes.native.network import Chain, chain
+from mdnet.routes.native.network import Chain
+from mdnet.routes.native.reading import chain
 
 if TYPE_CHECKING:
     from mdnet.system import ParticleSystem

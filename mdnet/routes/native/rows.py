@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from mdnet.routes.native.gradient import NativeGradient, data_and_targets, frozen, version, weights
-from mdnet.routes.native.network import Chain, chain
+from mdnet.routes.native.network import Chain
+from mdnet.routes.native.reading import chain
 
 if TYPE_CHECKING:
     from mdnet.minibatch import MinibatchForce
