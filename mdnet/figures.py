@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import ArrayLike
@@ -57,6 +59,21 @@ def curves(
         axes.set_ylabel(y)
         figure.legend(loc="outside upper left", ncols=2)
     return figure
+
+
+@contextmanager
+def panels(many: int, height: float = 3.6) -> Iterator[tuple[Figure, Sequence[Axes]]]:
+    """Yield a figure in the house style with panels side by side; what is drawn in the block has that style, too."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.8 if many == 1 else 8.6, height), layout="constrained")
+        yield figure, figure.subplots(1, many, squeeze=False)[0]
+
+
+def log_x(label: str, *panels: Axes) -> None:
+    """Make the horizontal axes of panels logarithmic, and name their quantity."""
+    for axes in panels:
+        axes.set_xlabel(label)
+        logarithmic(axes.xaxis, axes.set_xscale)
 
 
 def logarithmic(axis: Any, scale: Any) -> None:

@@ -20,3 +20,18 @@ def seed():
 def _seeded(request, seed):
     torch.set_num_threads(1)  # a command that a test ran may have taken more
     torch.manual_seed(seed + zlib.crc32(request.node.name.encode()))
+
+
+@pytest.fixture(scope="module")
+def address():
+    """Of a Dask scheduler with two workers; it leaves it to a sweep what becomes of a run whose worker dies."""
+    import dask
+    import distributed
+
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
+        ) as there,
+    ):
+        yield there.scheduler_address

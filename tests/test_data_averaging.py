@@ -19,7 +19,7 @@ from mdnet.experiments.data_averaging.analysis import Found, part, permuted, rea
 from mdnet.experiments.data_averaging.commands import data_averaging
 from mdnet.experiments.data_averaging.method import QuarterCosine, Scores, particles, starts, sweep
 from mdnet.experiments.data_averaging.models import sampled, stretch
-from mdnet.experiments.data_averaging.reproduction import Setting, chosen
+from mdnet.experiments.data_averaging.reproduction import Sampled, chosen
 from mdnet.recording import OutputExistsError
 from mdnet.simulation import finish
 from trajectories.averaging import Curve, Stationarity
@@ -280,6 +280,7 @@ def test_what_is_not_known_is_refused(tmp_path):
         (["--model", "mlp", "--variant", "adam"], "unknown"),
         (["--check", "--splits", "4"], "give --model with yours"),
         (["--model", "linear", "--resume", "--force"], "give one of the two"),
+        (["--model", "linear", "--device", "gpu"], "unknown device 'gpu'"),
     ],
 )
 def test_the_command_refuses_before_it_runs(tmp_path, options, told):
@@ -291,7 +292,7 @@ def test_the_command_refuses_before_it_runs(tmp_path, options, told):
 
 def test_a_page_tells_all(tmp_path):
     """A page of a falling rate has the constant one beside it; a run that is there is kept."""
-    page = reproduction.reproduce(BRIEF, "cosine", Setting(tmp_path, "random", progress=False))
+    page = reproduction.reproduce(BRIEF, "cosine", Sampled(tmp_path, sampling="random", progress=False))
     results = json.loads((page.folder / "results.json").read_text())
     assert page.folder.name == "linear-cosine-random"
     assert [row[0] for row in results["rows"]] == ["0.0125", "0.025", "0.05", "0.1"]
@@ -302,7 +303,7 @@ def test_a_page_tells_all(tmp_path):
     assert (page.folder / "report.html").is_file()
     shutil.rmtree(page.folder / "run")
     with pytest.raises(OutputExistsError):
-        reproduction.reproduce(BRIEF, "cosine", Setting(tmp_path, "random", progress=False))
+        reproduction.reproduce(BRIEF, "cosine", Sampled(tmp_path, sampling="random", progress=False))
     assert not (page.folder / "run").exists(), "it ran before it refused"
 
 
@@ -333,5 +334,5 @@ def test_a_stopped_sweep_goes_on_bit_for_bit(tmp_path, monkeypatch, together):
 @pytest.mark.slow
 def test_the_digits_obey_the_laws(tmp_path):
     """Law: G4, G5 and G7 of the digits' network by plain SGD, with their controls."""
-    page = reproduction.reproduce(MLP, "sgd", Setting(tmp_path, progress=False))
+    page = reproduction.reproduce(MLP, "sgd", Sampled(tmp_path, progress=False))
     assert not failed(page.checks)

@@ -16,8 +16,9 @@ from mdnet.checkpoint import ResumeError
 from mdnet.experiments.free_energy import checks, digits, reproduction, toy
 from mdnet.experiments.free_energy.analysis import read
 from mdnet.experiments.free_energy.commands import free_energy
-from mdnet.experiments.free_energy.reproduction import Setting, chosen
+from mdnet.experiments.free_energy.reproduction import chosen
 from mdnet.experiments.free_energy.sweep import sweep
+from mdnet.experiments.stages import Setting
 from mdnet.recording import OutputExistsError
 from trajectories.entropy import knn_graph
 
@@ -171,6 +172,7 @@ def test_networks_that_know_their_scale_are_refused(tmp_path):
         (["--model", "toy", "--regime", "up", "--rate", ".1", "--rate", ".2"], "needs 3 or more"),
         (["--check", "--steps", "10"], "have rates, steps and seeds of their own"),
         (["--model", "toy", "--regime", "up", "--resume", "--force"], "give one of the two"),
+        (["--model", "toy", "--regime", "up", "--device", "gpu"], "unknown device 'gpu'"),
     ],
 )
 def test_the_command_refuses_before_it_runs(tmp_path, options, told):
@@ -178,6 +180,16 @@ def test_the_command_refuses_before_it_runs(tmp_path, options, told):
     assert done.exit_code == 1
     assert told in " ".join(done.output.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_stop_is_told_with_what_goes_on(tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mdnet.experiments.free_energy.sweep.finish", stopped)
+    done = CliRunner().invoke(app(), ["--model", "toy", "--regime", "up", "--out", str(tmp_path)])
+    assert done.exit_code == 130
+    assert "the same command with --resume goes on" in " ".join(done.output.split())
 
 
 def test_a_run_that_is_there_is_kept(tmp_path):

@@ -17,7 +17,7 @@ from mdnet.experiments.ideal_gas.measured import Measured
 from mdnet.experiments.ideal_gas.method import PROTOCOLS, shortened
 from mdnet.experiments.ideal_gas.sweeps import planned, sweeps
 from mdnet.experiments.ideal_gas.toy import TOY
-from mdnet.experiments.reproduction import Stages
+from mdnet.experiments.stages import Stages
 from mdnet.recording import OutputExistsError
 from trajectories import sgd
 

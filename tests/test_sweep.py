@@ -14,7 +14,6 @@ import time
 import tomllib
 from pathlib import Path
 
-import dask
 import distributed
 import numpy as np
 import psutil
@@ -41,18 +40,6 @@ sweep = functools.partial(conduct, pack=False)
 
 app = typer.Typer()
 app.command()(command.sweep)
-
-
-@pytest.fixture(scope="module")
-def address():
-    """Of a scheduler with two workers; it leaves it to the sweep what becomes of a run whose worker dies."""
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
-        ) as there,
-    ):
-        yield there.scheduler_address
 
 
 @pytest.fixture

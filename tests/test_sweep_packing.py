@@ -9,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import dask
-import distributed
 import numpy as np
 import pytest
 import torch
@@ -43,18 +41,6 @@ adam_steps = 20
 [run]
 steps = 40
 """
-
-
-@pytest.fixture(scope="module")
-def address():
-    """Of a scheduler with two workers; it leaves it to the sweep what becomes of a run whose worker dies."""
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=50
-        ) as there,
-    ):
-        yield there.scheduler_address
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from mdnet.experiments.large import minibatch
 from mdnet.experiments.large.problems import PROBLEMS as LARGE
 from mdnet.experiments.problems import PROBLEMS
 from mdnet.experiments.reproduction import reproduce
+from mdnet.experiments.showing import tell
 from mdnet.experiments.simmering import Mode
 from mdnet.spelling import unknown
-from trajectories.console import say
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,15 @@ def each(problems: Sequence[str], request: Request, *, jobs: int, threads: int) 
 
 
 def _one(request: Request, problem: str, *, progress: bool) -> Path:
-    def tell(stage: str, seconds: float) -> None:
-        say(f"{problem}: {stage}, {seconds:.0f} s")
+    def told(stage: str, seconds: float) -> None:
+        tell(f"{problem}: {stage}", seconds)
 
     if problem in LARGE:
         return minibatch.reproduce(
             problem, request.out, seeds=request.seeds or 2, seed=request.seed, mode=request.mode, epochs=request.epochs,
-            rows=request.rows, device=request.device, overwrite=request.overwrite, progress=progress, tell=tell,
+            rows=request.rows, device=request.device, overwrite=request.overwrite, progress=progress, tell=told,
         ).folder  # fmt: skip
     return reproduce(
         problem, request.out, seeds=request.seeds or 8, seed=request.seed, mode=request.mode, heating=request.heating,
-        brief=request.brief, overwrite=request.overwrite, progress=progress, tell=tell,
+        brief=request.brief, overwrite=request.overwrite, progress=progress, tell=told,
     ).folder  # fmt: skip

@@ -5,7 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
+
+from mdnet.spelling import unknown
+
+_DEVICES = ("cpu", "cuda")
 
 Seed = Annotated[int, typer.Option(help="The first of them.")]
 Out = Annotated[Path, typer.Option(help="A folder for each model: its runs, results.json, report.html.")]
@@ -23,3 +28,11 @@ def refuse_both(force: bool, resume: bool) -> None:
     """Raise ValueError where runs are to be replaced and gone on with at once."""
     if force and resume:
         raise ValueError("--resume goes on with the runs in the folder, --force replaces them; give one of the two")
+
+
+def refuse_device(device: str) -> None:
+    """Raise ValueError where a device is unknown or not there."""
+    if device not in _DEVICES:
+        raise ValueError(unknown("device", device, _DEVICES))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("--device cuda: torch sees no CUDA device here; take --device cpu")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from mdnet.experiments.controls import CONTROLS, EARLY
 from mdnet.experiments.problems import Task, prepare, published
 from mdnet.experiments.results import Array, Check, Comparison, Study
 from mdnet.experiments.simmering import Mode
+from mdnet.experiments.stages import Stages, Tell
 from mdnet.experiments.studies import window
 from mdnet.experiments.studies.catalogue import STUDIES
 from mdnet.experiments.studies.finished import Finished
@@ -23,7 +22,6 @@ from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 
 PUBLISHED = "published"
-Tell = Callable[[str, float], None]
 ADAM, HELD, RESTRAINED = "Adam", "Adam + the same restraint", "simmering, restrained"
 FREE, FREE_LANGEVIN = "simmering, free", "simmering, free, Langevin bath"
 
@@ -126,22 +124,6 @@ def compared(task: Task, said: Mapping[str, Array]) -> Comparison:
     for method, predictions in said.items():
         comparison.add(method, predictions)
     return comparison
-
-
-class Stages:
-    """Tells and keeps the seconds of each stage of a long computation."""
-
-    def __init__(self, tell: Tell) -> None:
-        self.tell = tell
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        """Take the time of what happens inside."""
-        began = time.monotonic()
-        yield
-        self.seconds[name] = round(time.monotonic() - began, 1)
-        self.tell(name, self.seconds[name])
 
 
 def temperatures(task: Task, runs: Sequence[Path], mode: Mode) -> list[Check]:

@@ -11,9 +11,20 @@ import typer
 from mdnet.console import errors_told, say
 from mdnet.experiments.data_averaging import reproduction
 from mdnet.experiments.data_averaging.models import VARIANTS
-from mdnet.experiments.data_averaging.reproduction import NAMES, Setting
-from mdnet.experiments.options import Check, Device, Force, Out, Published, Resume, Seed, Threads, refuse_both
-from mdnet.experiments.showing import show
+from mdnet.experiments.data_averaging.reproduction import NAMES, Sampled
+from mdnet.experiments.options import (
+    Check,
+    Device,
+    Force,
+    Out,
+    Published,
+    Resume,
+    Seed,
+    Threads,
+    refuse_both,
+    refuse_device,
+)
+from mdnet.experiments.showing import show, stops_told, tell
 
 Sampling = Literal["split", "random"]
 
@@ -42,13 +53,11 @@ def data_averaging(
 ) -> None:
     """How SGD generalises, by its temperature lr/B, averaged over data sets (Gomez-Uribe 2022)."""
     torch.set_num_threads(threads)
-    setting = Setting(out, sampling, seed, device, force, resume)
+    setting = Sampled(out, seed, device, force, resume, sampling=sampling)
 
-    def tell(stage: str, seconds: float) -> None:
-        say(f"{stage}, {seconds:.0f} s")
-
-    with errors_told():
+    with errors_told(), stops_told(f"{out} keeps what was run"):
         refuse_both(force, resume)
+        refuse_device(device)
         if model:
             wanted = reproduction.chosen(model, published=published).with_(rate, splits)
             say(f"{wanted.title}. {wanted.note}".rstrip())

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from mdnet.experiments.data_averaging.analysis import Found
 from mdnet.experiments.landscape.lines import key, measured
 from mdnet.experiments.results import Plot
-from mdnet.figures import LINES, Line, logarithmic
+from mdnet.figures import LINES, Line, log_x, logarithmic, panels
 from trajectories.averaging import Curve, collapse
-from trajectories.report.drawing import BLUE, FAINT, GREEN, INK, STYLE, VERMILLION
+from trajectories.report.drawing import BLUE, FAINT, GREEN, INK, VERMILLION
 from trajectories.sgd import over_seeds
 
 T = "temperature T = rate/batch"
@@ -26,7 +23,7 @@ _MOST = 4  # temperatures that are drawn along the run
 def losses(found: Found) -> Plot:
     """Draw the gap with Eq. 1 and its band, and test and train loss with the best temperature."""
     t, law = found.temperatures, found.law
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         if not law.reason:
             fine = np.geomspace(t[0], t[-1], _FINE)
             left.fill_between(fine, *law.band(fine), color=FAINT, alpha=0.35, linewidth=0, label="95 % of the fit")
@@ -35,7 +32,7 @@ def losses(found: Found) -> Plot:
         measured(right, _line("test loss", found.curve, "test"), 1)
         measured(right, _line("train loss", found.curve, "train"), 2)
         _optimum(right, found)
-        _log_x(left, right)
+        log_x(T, left, right)
         left.set_ylabel("generalisation gap  [mean loss]")
         right.set_ylabel("mean loss")
         key(figure)
@@ -46,7 +43,7 @@ def losses(found: Found) -> Plot:
 def differences(found: Found) -> Plot:
     """Draw accuracies, and the test loss less that at the lowest T with paired errors beside unpaired ones."""
     t, paired = found.temperatures, found.paired
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         measured(left, _line("test accuracy", found.curve, "test_accuracy"), 1)
         measured(left, _line("train accuracy", found.curve, "train_accuracy"), 2)
         right.errorbar(t, paired.value, found.unpaired, color=FAINT, linestyle="none", capsize=5, linewidth=3,
@@ -54,7 +51,7 @@ def differences(found: Found) -> Plot:
         measured(right, Line("test loss less that at the lowest T", t, *paired), 1)
         right.axhline(0, color=FAINT, linewidth=1)
         _optimum(right, found)
-        _log_x(left, right)
+        log_x(T, left, right)
         left.set_ylabel("accuracy")
         right.set_ylabel("difference of test losses")
         key(figure)
@@ -65,7 +62,7 @@ def differences(found: Found) -> Plot:
 def spread(found: Found) -> Plot:
     """Draw sigma_l against the test loss, every run and the means by temperature, with the line."""
     line, x = found.scatter, found.curve.test
-    with _panels(1) as (figure, (axes,)):
+    with panels(1) as (figure, (axes,)):
         axes.plot(x.ravel(), found.deviation.ravel(), color=BLUE, marker="o", markersize=3, alpha=0.45,
                   linestyle="none", label="a run")  # fmt: skip
         ends = np.array([x.min(), x.max()])
@@ -86,7 +83,7 @@ def spread(found: Found) -> Plot:
 def along(found: Found) -> Plot:
     """Draw train and test loss along the runs of a few temperatures; dashed where the train loss still drifts."""
     places = np.unique(np.linspace(0, len(found.temperatures) - 1, _MOST).round().astype(int))
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         for number, i in enumerate(places):
             flag = bool(found.stationarity.flags[i])
             label = f"T = {found.temperatures[i]:.2g}{', drifts' if flag else ''}"
@@ -115,13 +112,13 @@ def along(found: Found) -> Plot:
 def equal_temperature(names: Sequence[str], curves: Sequence[Curve], what: str) -> Plot:
     """Draw test losses at equal T by other batches, and how far each lies from their mean."""
     found = collapse(curves)
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         for number, (name, curve) in enumerate(zip(names, curves, strict=True)):
             value, error = found.deviation.value[number], found.deviation.error[number]
             measured(left, _line(name, curve, "test"), number)
             measured(right, Line("", curve.temperatures, 100 * value, 100 * error), number)
         right.axhspan(-5, 5, color=FAINT, alpha=0.2, linewidth=0, label="± 5 %")
-        _log_x(left, right)
+        log_x(T, left, right)
         left.set_ylabel("test loss")
         right.set_ylabel("from the mean at equal T  [%]")
         key(figure)
@@ -137,12 +134,12 @@ def equal_temperature(names: Sequence[str], curves: Sequence[Curve], what: str) 
 def beside(found: Found, other: Found, names: tuple[str, str]) -> Plot:
     """Draw the test loss of two studies on the same data sets and temperatures, and their paired difference."""
     apart = over_seeds(found.curve.test - other.curve.test)
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         for number, (name, each) in enumerate(zip(names, (found, other), strict=True)):
             measured(left, _line(name, each.curve, "test"), number)
         measured(right, Line("", found.temperatures, *apart), 2)
         right.axhline(0, color=FAINT, linewidth=1)
-        _log_x(left, right)
+        log_x(T, left, right)
         left.set_ylabel("test loss")
         right.set_ylabel(f"{names[0]} less {names[1]}")
         key(figure)
@@ -160,20 +157,6 @@ def _optimum(axes: Axes, found: Found) -> None:
         return
     axes.axvspan(*found.best.interval, color=GREEN, alpha=0.15, linewidth=0, label="95 % of the best T")
     axes.axvline(found.best.temperature, color=GREEN, linewidth=1)
-
-
-@contextmanager
-def _panels(many: int, height: float = 3.6) -> Iterator[tuple[Figure, Sequence[Axes]]]:
-    """A figure in the house style with panels side by side."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.8 if many == 1 else 8.6, height), layout="constrained")
-        yield figure, figure.subplots(1, many, squeeze=False)[0]
-
-
-def _log_x(*panels: Axes) -> None:
-    for axes in panels:
-        axes.set_xlabel(T)
-        logarithmic(axes.xaxis, axes.set_xscale)
 
 
 def _bars(found: Found) -> str:

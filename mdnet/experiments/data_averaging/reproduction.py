@@ -12,8 +12,8 @@ from mdnet.experiments.data_averaging import checks, digits, telling
 from mdnet.experiments.data_averaging.analysis import Found, part, read
 from mdnet.experiments.data_averaging.method import places, sweep
 from mdnet.experiments.data_averaging.models import Model, variant
-from mdnet.experiments.reproduction import Stages, Tell
 from mdnet.experiments.results import Check, Study
+from mdnet.experiments.stages import Setting, Stages, Tell
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 from trajectories.averaging import Curve
@@ -27,29 +27,10 @@ _CONSTANT = {"cosine": "sgd", "momentum-cosine": "momentum"}
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How all studies of a reproduction are run."""
+class Sampled(Setting):
+    """How all studies of a reproduction are run, and how their data sets are drawn."""
 
-    out: Path
     sampling: str = "split"
-    seed: int = 0
-    device: str = "cpu"
-    overwrite: bool = False
-    resume: bool = False
-    progress: bool = True
-
-    @property
-    def replaces(self) -> bool:
-        """Whether what is found in the folders is no reason to stop; short runs are begun anew where others go on."""
-        return self.overwrite or self.resume
-
-    def found(self, model: Model, place: Path, name: str) -> Found:
-        """Run a model by a variant in a folder, and read it."""
-        runs = sweep(
-            model, place, name=name, sampling=self.sampling, seed=self.seed, device=self.device,
-            overwrite=self.overwrite, resume=self.resume, progress=self.progress,
-        )  # fmt: skip
-        return read(model, runs, name, self.sampling)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +59,7 @@ def chosen(name: str, *, published: bool = False) -> Model:
 
 
 def reproduce(
-    model: Model, name: str, setting: Setting, *, constant: Found | None = None,
+    model: Model, name: str, setting: Sampled, *, constant: Found | None = None,
     tell: Tell = lambda stage, seconds: None,
 ) -> Page:  # fmt: skip
     """Run a model by a variant of SGD with what stands beside it; write its page in setting.out/MODEL-VARIANT-SAMPLING.
@@ -92,7 +73,7 @@ def reproduce(
     _refuse(setting, model, name)
     stages = Stages(tell)
     with stages(f"{model.title}: {name}"):
-        found = setting.found(model, folder / RUN, name)
+        found = _found(setting, model, folder / RUN, name)
     claimed, told, runs = claims(found), [telling.study(found)], [*found.runs]
     if batches := _batches(model, name):
         with stages("the same temperatures by other batches"):
@@ -101,7 +82,7 @@ def reproduce(
     if variant(name).cosine:
         if constant is None:
             with stages("a constant rate"):
-                constant = setting.found(model, folder / CONSTANT, _CONSTANT[name])
+                constant = _found(setting, model, folder / CONSTANT, _CONSTANT[name])
             runs += constant.runs
         told.append(telling.compared(found, constant, (name, _CONSTANT[name])))
         claimed += checks.g6(found, constant)
@@ -119,8 +100,17 @@ def claims(found: Found) -> list[Check]:
     return [*(checks.g4(found) if found.variant == "sgd" else []), *checks.g7(found)]
 
 
+def _found(setting: Sampled, model: Model, place: Path, name: str) -> Found:
+    """A model run by a variant in a folder, and read."""
+    runs = sweep(
+        model, place, name=name, sampling=setting.sampling, seed=setting.seed, device=setting.device,
+        overwrite=setting.overwrite, resume=setting.resume, progress=setting.progress,
+    )  # fmt: skip
+    return read(model, runs, name, setting.sampling)
+
+
 def _equal(
-    found: Found, folder: Path, batches: Sequence[int], setting: Setting
+    found: Found, folder: Path, batches: Sequence[int], setting: Sampled
 ) -> tuple[list[Check], list[Study]]:  # fmt: skip
     """What the temperatures in the middle show by other batches; for plain SGD also without BatchNorm."""
     model, name = found.model, found.variant
@@ -131,7 +121,7 @@ def _equal(
         return checks.trending(list(equal.values())), told
     bare = _by_batch(digits.without_norm(model), folder / UNNORMED, BARE, name, setting)
     told.append(telling.collapsed(bare, f"{name} without BatchNorm", UNNORMED))
-    true = setting.found(digits.with_true_labels(model), folder / CLEAN, name)
+    true = _found(setting, digits.with_true_labels(model), folder / CLEAN, name)
     return [
         *checks.together([equal[batch] for batch in equal if batch >= _LEAST], f"B of {_LEAST} or more"),
         *checks.together(list(bare.values()), "no BatchNorm"),
@@ -139,10 +129,10 @@ def _equal(
     ], told
 
 
-def _by_batch(model: Model, folder: Path, batches: Sequence[int], name: str, setting: Setting) -> dict[int, Curve]:
+def _by_batch(model: Model, folder: Path, batches: Sequence[int], name: str, setting: Sampled) -> dict[int, Curve]:
     """The curves of a model at the temperatures in the middle by other batches."""
     return {
-        batch: setting.found(digits.at_batch(model, batch, digits.MIDDLE), folder / f"batch-{batch}", name).curve
+        batch: _found(setting, digits.at_batch(model, batch, digits.MIDDLE), folder / f"batch-{batch}", name).curve
         for batch in batches
     }
 
@@ -156,7 +146,7 @@ def _batches(model: Model, name: str) -> Sequence[int]:
 LAWS = ("sgd", "momentum", "cosine")  # the variants whose pages make G4 to G7
 
 
-def laws(setting: Setting, *, tell: Tell = lambda stage, seconds: None) -> list[Path]:
+def laws(setting: Sampled, *, tell: Tell = lambda stage, seconds: None) -> list[Path]:
     """Run G1 to G7 with the pages of the digits' network; return the folders of all pages, that of the laws last.
 
     Raises OutputExistsError, before anything runs, where a run is there and may not be replaced.
@@ -183,11 +173,11 @@ def laws(setting: Setting, *, tell: Tell = lambda stage, seconds: None) -> list[
     return [*(page.folder for page in pages.values()), folder]
 
 
-def _folder(setting: Setting, model: Model, name: str) -> Path:
+def _folder(setting: Sampled, model: Model, name: str) -> Path:
     return setting.out / f"{model.name}-{name}-{setting.sampling}"
 
 
-def _refuse(setting: Setting, model: Model, name: str) -> None:
+def _refuse(setting: Sampled, model: Model, name: str) -> None:
     folder, batches = _folder(setting, model, name), _batches(model, name)
     several = [CLEAN, *(f"batch-{batch}" for batch in batches), *(f"{UNNORMED}/batch-{batch}" for batch in BARE)]
     for place in [*places(model, folder / RUN), *places(model, folder / CONSTANT), *(folder / one for one in several)]:

@@ -11,8 +11,8 @@ from mdnet.experiments.data_averaging import bounds, diffusion, dissipation, ide
 from mdnet.experiments.data_averaging.bounds import Bounded
 from mdnet.experiments.data_averaging.diffusion import Steady
 from mdnet.experiments.data_averaging.dissipation import Dissipation
-from mdnet.experiments.reproduction import Stages, Tell
 from mdnet.experiments.results import Check, Study
+from mdnet.experiments.stages import Stages, Tell
 
 BETAS = np.geomspace(0.01, 1000, 16)
 NETWORK_RATES = (0.02, 0.05, 0.2)  # of the network with a hidden layer

@@ -10,9 +10,21 @@ import typer
 
 from mdnet.console import errors_told, say
 from mdnet.experiments.free_energy import reproduction
-from mdnet.experiments.free_energy.reproduction import NAMES, Setting
-from mdnet.experiments.options import Check, Device, Force, Out, Published, Resume, Seed, Threads, refuse_both
-from mdnet.experiments.showing import show
+from mdnet.experiments.free_energy.reproduction import NAMES
+from mdnet.experiments.options import (
+    Check,
+    Device,
+    Force,
+    Out,
+    Published,
+    Resume,
+    Seed,
+    Threads,
+    refuse_both,
+    refuse_device,
+)
+from mdnet.experiments.showing import show, stops_told, tell
+from mdnet.experiments.stages import Setting
 
 Regime = Literal["up", "op"]
 
@@ -42,11 +54,9 @@ def free_energy(
     torch.set_num_threads(threads)
     setting = Setting(out, seed, device, force, resume)
 
-    def tell(stage: str, seconds: float) -> None:
-        say(f"{stage}, {seconds:.0f} s")
-
-    with errors_told():
+    with errors_told(), stops_told(f"{out} keeps what was run"):
         refuse_both(force, resume)
+        refuse_device(device)
         if model:
             wanted = reproduction.chosen(model, regime, published=published).with_(rate, steps, seeds)
             say(f"{wanted.title}. {wanted.note}")

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mdnet.experiments.free_energy.analysis import Found
 from mdnet.experiments.landscape.lines import key, measured
 from mdnet.experiments.results import Plot
-from mdnet.figures import LINES, Line, logarithmic
-from trajectories.report.drawing import BLUE, INK, STYLE, VERMILLION
+from mdnet.figures import LINES, Line, log_x, logarithmic, panels
+from trajectories.report.drawing import BLUE, INK, VERMILLION
 
 Floats = NDArray[np.float64]
 RATE = "learning rate η"
@@ -28,10 +22,10 @@ def states(found: Found, least: float | None = None) -> Plot:
     """Draw stationary U and S against the rate; with `least` U less it, on a logarithmic axis."""
     u, s = found.U, found.stationary.states.S
     above = u.value - (least or 0.0)
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         measured(left, Line("energy U" if least is None else "U − U_min", found.rates, above, u.error), 0)
         measured(right, Line("entropy S, but for a constant", found.rates, s.value, s.error), 1)
-        _log_x(left, right)
+        log_x(RATE, left, right)
         if least is not None:
             logarithmic(left.yaxis, left.set_yscale)
         left.set_ylabel("U, mean loss on all training rows" if least is None else "U − U_min, mean loss")
@@ -45,7 +39,7 @@ def temperature(found: Found, known: Floats | None = None) -> Plot:
     """Draw T with its interval T_min to T_max against the rate, the power law through it, and T where it is `known`."""
     heat, law = found.thermodynamics.temperature, found.thermodynamics.power_law
     inside = np.isfinite(heat.value)
-    with _panels(1) as (figure, (axes,)):
+    with panels(1) as (figure, (axes,)):
         axes.vlines(found.rates[inside], heat.low[inside], heat.high[inside], color=BLUE, alpha=0.35, linewidth=7,
                     label="T_min to T_max")  # fmt: skip
         measured(axes, Line("T = √(T_min T_max)", found.rates, heat.value, heat.error), 0, ringed=True)
@@ -54,7 +48,7 @@ def temperature(found: Found, known: Floats | None = None) -> Plot:
                       label=f"{law.a.value:.3g} η^{law.b.value:.2f}")  # fmt: skip
         if known is not None:
             axes.plot(found.rates, known, color=INK, linestyle=":", label="exact where U is quadratic")
-        _log_x(axes)
+        log_x(RATE, axes)
         logarithmic(axes.yaxis, axes.set_yscale)
         axes.set_ylabel("temperature T  [U/k_B]")
         key(figure)
@@ -73,7 +67,7 @@ def free_energies(found: Found) -> Plot:
     """
     free, heat = found.thermodynamics.free_energy, found.thermodynamics.temperature
     rows = _few(np.flatnonzero((free.star >= 0) & (heat.value > 0)))
-    with _panels(1, 4.2) as (figure, (axes,)):
+    with panels(1, 4.2) as (figure, (axes,)):
         for place, i in enumerate(rows):
             star = free.star[i]
             excess = (free.value[i] - free.value[i, star]) / heat.value[i]
@@ -83,7 +77,7 @@ def free_energies(found: Found) -> Plot:
             axes.plot(found.rates[star], 0.0, marker="*", markersize=15, color=colour, markeredgecolor="white",
                       zorder=5, linestyle="none")  # fmt: skip
             axes.axvline(found.rates[i], color=colour, linewidth=0.7, alpha=0.6)
-        _log_x(axes)
+        log_x(RATE, axes)
         axes.set_yscale("symlog", linthresh=1.0)
         axes.set_ylim(bottom=-0.6)
         axes.set_ylabel("(F − its least)/T  [k_B]")
@@ -99,11 +93,11 @@ def free_energies(found: Found) -> Plot:
 def noise(found: Found) -> Plot:
     """Draw the signal-to-noise ratio, and the norms of gradient and noise, against the rate."""
     signal, spread = found.gradient_norm, found.noise_norm
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         measured(left, Line("|∇U| / √⟨|g − ∇U|²⟩", found.rates, found.snr.value, found.snr.error), 0)
         measured(right, Line("gradient |∇U|", found.rates, signal.value, signal.error), 1)
         measured(right, Line("noise √⟨|g − ∇U|²⟩", found.rates, spread.value, spread.error), 2)
-        _log_x(left, right)
+        log_x(RATE, left, right)
         for axes, values in ((left, [found.snr.value]), (right, [signal.value, spread.value])):
             if (np.concatenate(values) > 0).all():
                 logarithmic(axes.yaxis, axes.set_yscale)
@@ -119,7 +113,7 @@ def run(found: Found) -> Plot:
     with np.errstate(divide="ignore", invalid="ignore"):
         snr = np.sqrt(found.gradient.mean(axis=2) / found.noise.mean(axis=2))
     energy = found.energy.mean(axis=2)
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         for place, i in enumerate(_few(np.arange(len(found.rates)))):
             for axes, values, label in ((left, energy, f"η = {found.rates[i]:.3g}"), (right, snr, "")):
                 colour, _, dash = LINES[place % len(LINES)]
@@ -140,7 +134,7 @@ def run(found: Found) -> Plot:
 def collapse(found: Found) -> Plot:
     """Draw T = dU/dS along the run of rates whose loss goes to zero, against the step and against eta t."""
     along = found.along
-    with _panels(2) as (figure, (left, right)):
+    with panels(2) as (figure, (left, right)):
         for place, i in enumerate(_few(np.flatnonzero(np.isfinite(along.value).any(axis=0)))):
             rate = found.rates[found.falling[i]]
             shown = np.isfinite(along.value[:, i]) & (along.value[:, i] > 1e-30)
@@ -162,20 +156,6 @@ def collapse(found: Found) -> Plot:
         f"{_bars(found)} The curves fall together best against η^{found.collapse.power:.1f} t."
     )
     return Plot("Temperature along the run", figure, caption)
-
-
-@contextmanager
-def _panels(many: int, height: float = 3.6) -> Iterator[tuple[Figure, Sequence[Axes]]]:
-    """A figure in the house style with panels side by side."""
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(5.8 if many == 1 else 8.6, height), layout="constrained")
-        yield figure, figure.subplots(1, many, squeeze=False)[0]
-
-
-def _log_x(*panels: Axes) -> None:
-    for axes in panels:
-        axes.set_xlabel(RATE)
-        logarithmic(axes.xaxis, axes.set_xscale)
 
 
 def _few(places: NDArray[np.intp]) -> NDArray[np.intp]:

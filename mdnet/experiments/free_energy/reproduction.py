@@ -15,8 +15,8 @@ from mdnet.experiments.free_energy.images import PUBLISHED
 from mdnet.experiments.free_energy.models import Model
 from mdnet.experiments.free_energy.sweep import sweep
 from mdnet.experiments.free_energy.temperature_problems import PROBLEMS
-from mdnet.experiments.reproduction import Stages, Tell
 from mdnet.experiments.results import Check, Study, Table
+from mdnet.experiments.stages import Setting, Stages, Tell
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 
@@ -24,31 +24,6 @@ MODELS: dict[tuple[str, str], Model] = {**toy.MODELS, **digits.MODELS, **IMAGES}
 NAMES = tuple(dict.fromkeys(name for name, _ in MODELS))
 SWEEP, CONTROL, THINNED, LONG = "sweep", "control", "thinned", "toy-long"
 _OTHER = 1000  # what the seeds of the control are further
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How all sweeps of a reproduction are run."""
-
-    out: Path
-    seed: int = 0
-    device: str = "cpu"
-    overwrite: bool = False
-    resume: bool = False
-    progress: bool = True
-
-    @property
-    def replaces(self) -> bool:
-        """Whether what is found in the folders is no reason to stop; short runs are begun anew where others go on."""
-        return self.overwrite or self.resume
-
-    def sweep(self, model: Model, place: Path, seed: int) -> Found:
-        """Run a model in a folder, and read it."""
-        sweep(
-            model, place, seed=seed, device=self.device, overwrite=self.overwrite, resume=self.resume,
-            progress=self.progress,
-        )  # fmt: skip
-        return read(model, place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +73,16 @@ def reproduce(model: Model, setting: Setting, *, tell: Tell = lambda stage, seco
     _refuse(setting, [folder / name for name in (SWEEP, CONTROL, THINNED, f"{temperatures.RUNS}/{model.name}/sgd")])
     stages = Stages(tell)
     with stages("sweep"):
-        found = setting.sweep(model, folder / SWEEP, setting.seed)
+        found = _found(setting, model, folder / SWEEP, setting.seed)
     control: Found | None = None
     if other is not None:
         with stages("control"):
-            control = setting.sweep(other, folder / CONTROL, setting.seed + _OTHER)
+            control = _found(setting, other, folder / CONTROL, setting.seed + _OTHER)
     claimed, told = claims(found, control), telling.studies(found)
     if (model.name, model.regime) == ("mlp", "up"):
         with stages("thinned"):
             apart = digits.THINNED.with_(model.rates, seeds=min(digits.THINNED.seeds, model.seeds))
-            told.append(telling.thinned(setting.sweep(apart, folder / THINNED, setting.seed)))
+            told.append(telling.thinned(_found(setting, apart, folder / THINNED, setting.seed)))
     if model.name in routes:
         with stages("temperature by other routes"):
             told.append(temperatures.study(model.name, folder=folder, seed=setting.seed, overwrite=setting.replaces,
@@ -155,7 +130,7 @@ def laws(setting: Setting, *, tell: Tell = lambda stage, seconds: None) -> list[
             pages[kind] = reproduce(MODELS[kind], setting, tell=tell)
     found["F2"] = _both(pages, "toy", checks.f2)
     with stages("F3"):
-        found["F3"] = checks.f3(setting.sweep(toy.LONG, long, setting.seed))
+        found["F3"] = checks.f3(_found(setting, toy.LONG, long, setting.seed))
     found["F4"] = _both(pages, "mlp", checks.f4)
     with stages("F5"):
         found["F5"] = f5()
@@ -170,6 +145,15 @@ SUBJECTS = {
     "F4": "Digits: temperature, free energy, and the jump of OP",
     "F5": "The ideal gas",
 }
+
+
+def _found(setting: Setting, model: Model, place: Path, seed: int) -> Found:
+    """A model run in a folder, and read."""
+    sweep(
+        model, place, seed=seed, device=setting.device, overwrite=setting.overwrite, resume=setting.resume,
+        progress=setting.progress,
+    )  # fmt: skip
+    return read(model, place)
 
 
 def _both(

@@ -12,8 +12,8 @@ from scipy.stats import f_oneway
 from mdnet.experiments.ideal_gas import toy
 from mdnet.experiments.ideal_gas.measured import Measured
 from mdnet.experiments.ideal_gas.method import PROTOCOLS, Array, Gas
-from mdnet.experiments.reproduction import Stages
 from mdnet.experiments.results import Check
+from mdnet.experiments.stages import Stages
 from trajectories import sgd
 
 STATE, MAXWELL, RADIUS = 0.06, 0.05, 0.03  # what F5 allows

@@ -8,12 +8,12 @@ from typing import Annotated
 import torch
 import typer
 
-from mdnet.console import errors_told, say
+from mdnet.console import errors_told
 from mdnet.experiments.ideal_gas.method import PROTOCOLS, shortened
 from mdnet.experiments.ideal_gas.reproduction import GASES, reproduce
 from mdnet.experiments.ideal_gas.sweeps import planned
 from mdnet.experiments.options import Check, Force, Out
-from mdnet.experiments.showing import show
+from mdnet.experiments.showing import show, tell
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 
@@ -49,10 +49,7 @@ def ideal_gas(
                     refuse_existing(out / gas.name / needed)
         for gas in gases:
             folder = out / gas.name
-            reproduce(
-                gas, folder, protocols, seed=seed, overwrite=force,
-                tell=lambda stage, seconds: say(f"{stage}, {seconds:.0f} s"),
-            )  # fmt: skip
+            reproduce(gas, folder, protocols, seed=seed, overwrite=force, tell=tell)
             holds = show(folder) and holds
     if check and not holds:
         raise typer.Exit(1)

@@ -12,7 +12,7 @@ from mdnet.experiments.ideal_gas.method import PROTOCOLS, Gas
 from mdnet.experiments.ideal_gas.sweeps import Sweeps, planned, sweeps
 from mdnet.experiments.ideal_gas.telling import studies, table
 from mdnet.experiments.ideal_gas.toy import TOY
-from mdnet.experiments.reproduction import Stages, Tell
+from mdnet.experiments.stages import Stages, Tell
 
 GASES = {gas.name: gas for gas in (TOY, DIGITS)}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mdnet.experiments.ideal_gas.measured import Measured, read
 from mdnet.experiments.ideal_gas.method import PROTOCOLS, Array, Gas, Protocol, run
-from mdnet.experiments.reproduction import Stages
+from mdnet.experiments.stages import Stages
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 

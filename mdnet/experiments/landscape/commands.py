@@ -16,12 +16,11 @@ from mdnet.experiments.landscape.method import METHODS, WINDOWS, Plan
 from mdnet.experiments.landscape.reproduction import SEEDS, reproduce
 from mdnet.experiments.landscape.task import Task
 from mdnet.experiments.landscape.tasks import TASKS
-from mdnet.experiments.options import Check, Device, Force, Resume, refuse_both
-from mdnet.experiments.showing import show
+from mdnet.experiments.options import Check, Device, Force, Resume, refuse_both, refuse_device
+from mdnet.experiments.showing import show, stops_told, tell
 from mdnet.spelling import unknown
 
 SHORTENED = "-shortened"  # ends the name of a task that is made small enough for two minutes
-_DEVICES = ("cpu", "cuda")
 NAMES = [name for name in TASKS if not name.endswith(SHORTENED)]
 
 _Task = Annotated[
@@ -73,7 +72,7 @@ def entropy_landscape(
         if not task and not check:
             raise ValueError(f"give --task, of {', '.join(NAMES)}, or --check for all laws")
         if not task:
-            holds = show(laws.run(out / "laws", overwrite=force, tell=_tell))
+            holds = show(laws.run(out / "laws", overwrite=force, tell=tell))
         else:
             chosen = _task(task, whole=full or every_cell or bool(width or points))
             first = Plan(chosen, 0, 0, chosen.full if full else chosen.short, out, copies=copies, flat=flat, seed=seed,
@@ -94,14 +93,8 @@ def _cells_told(plans: Sequence[Plan], method: str, seeds: int, together: Path, 
     """Reproduce and show cells one by one, then the page in which they are compared; return whether all checks hold."""
     found, holds = [], True
     for plan in plans:
-        try:
-            found.append(reproduce(plan, method, seeds=seeds, control=control, tell=_tell))
-        except KeyboardInterrupt:
-            say(
-                f"stopped; {plan.folder} keeps what was sampled: mdnet landscape {plan.folder / method} reads "
-                "it, the same command with --resume goes on"
-            )
-            raise typer.Exit(130) from None
+        with stops_told(f"{plan.folder} keeps what was sampled: mdnet landscape {plan.folder / method} reads it"):
+            found.append(reproduce(plan, method, seeds=seeds, control=control, tell=tell))
         holds = show(plan.folder) and holds
     if len(found) > 1 and all(cell.trained for cell in found):
         show(cells.compared(found, [plan.folder for plan in plans], together))
@@ -112,10 +105,7 @@ def _check(plan: Plan, method: str) -> None:
     """Refuse before the first step what cannot be run."""
     if method not in METHODS:
         raise ValueError(unknown("method", method, METHODS))
-    if plan.device not in _DEVICES:
-        raise ValueError(unknown("device", plan.device, _DEVICES))
-    if plan.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("--device cuda: torch sees no CUDA device here; take --device cpu")
+    refuse_device(plan.device)
     tables = plan.copies * {"wlmd": 1, "wlmc": 1, "rewl": WINDOWS}.get(method, 0)
     if plan.walk.walkers < tables:
         raise ValueError(
@@ -123,10 +113,6 @@ def _check(plan: Plan, method: str) -> None:
             f"take --walkers {tables} or more, or fewer --copies"
         )
     plan.task.data(plan.points, plan.seed)
-
-
-def _tell(stage: str, seconds: float) -> None:
-    say(f"{stage}, {seconds:.0f} s")
 
 
 def _cell(first: Plan, task: str, width: int, points: int, method: str, *, full: bool, walkers: int | None) -> Plan:

@@ -15,8 +15,8 @@ from mdnet.experiments.landscape.checks.harmonic import w1
 from mdnet.experiments.landscape.checks.mechanics import w8
 from mdnet.experiments.landscape.checks.monte_carlo import w2
 from mdnet.experiments.landscape.checks.plane import w4
-from mdnet.experiments.reproduction import Stages, Tell
 from mdnet.experiments.results import Check, Study, Table
+from mdnet.experiments.stages import Stages, Tell
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 

@@ -14,8 +14,8 @@ from mdnet.experiments.landscape.discrete import UNITS
 from mdnet.experiments.landscape.method import METHODS, Plan
 from mdnet.experiments.landscape.tasks.spirals import REGRESSION
 from mdnet.experiments.landscape.telling import SPACING, Cell, studies, table
-from mdnet.experiments.reproduction import Stages, Tell
 from mdnet.experiments.results import Check
+from mdnet.experiments.stages import Stages, Tell
 from mdnet.recording import refuse_existing
 from mdnet.spelling import unknown
 from mdnet.stability import DivergenceError

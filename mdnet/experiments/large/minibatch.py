@@ -28,9 +28,10 @@ from mdnet.experiments.large.telling import (
     TRIAL,
     Tried,
 )
-from mdnet.experiments.reproduction import Reproduction, Stages, Tell
+from mdnet.experiments.reproduction import Reproduction
 from mdnet.experiments.results import Comparison
 from mdnet.experiments.simmering import Mode
+from mdnet.experiments.stages import Stages, Tell
 from mdnet.recording import refuse_existing
 from mdnet.simulation import finish
 from thermostats import AdaptiveLangevin
