@@ -206,6 +206,15 @@ def test_laws_fail_where_they_are_not(seed):
     assert any(name.startswith("G7: σ_l") for name in failed(checks.g7(other)))
 
 
+def test_many_data_sets_differ_the_more_the_larger_the_loss(seed):
+    """Law: the correlation of mean and standard deviation over data sets is seen, and not where there is none."""
+    draw, loss = np.random.default_rng(seed), np.linspace(0.3, 1.0, 8)[:, None]
+    for spread, holds in ((0.05 * loss, True), (0.05 * loss[::-1], False)):
+        test = loss + spread * draw.normal(size=(8, 32))
+        curve = Curve(np.asarray(MLP.temperatures), test, test, test, test)
+        assert (not failed(checks.between(replace(made(seed=seed), curve=curve)))) is holds
+
+
 def test_unpaired_data_sets_are_seen(seed):
     """Law: with the data sets of each temperature permuted the error of a difference is that of unlike data sets."""
     found, draw = made(seed=seed), np.random.default_rng(seed)

@@ -77,6 +77,12 @@ class Found:
         """How the train loss goes with T."""
         return trend(self.temperatures, self.curve.train)
 
+    @property
+    def between(self) -> float:
+        """The correlation over T of the test loss and its standard deviation over data sets."""
+        test = self.curve.test
+        return float(np.corrcoef(test.mean(axis=1), test.std(axis=1, ddof=1))[0, 1])
+
     @cached_property
     def scatter(self) -> Scatter:
         """How sigma_l goes with the test loss over all runs."""
