@@ -13,6 +13,7 @@ import trajectories
 from mdnet import config, distributed
 from mdnet.commands.bench import bench
 from mdnet.commands.compare import compare
+from mdnet.commands.report import report
 from mdnet.commands.sweep import sweep
 from mdnet.commands.validate import validate
 from mdnet.console import errors_told, say
@@ -35,6 +36,7 @@ app.command()(compare)
 app.command()(bench)
 app.command()(sweep)
 add_to(app)
+app.command()(report)  # in place of the one that knows no studies
 
 Overrides = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Replace a value: run.steps=1000.")]
 

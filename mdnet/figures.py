@@ -77,10 +77,11 @@ def log_x(label: str, *panels: Axes) -> None:
 
 
 def logarithmic(axis: Any, scale: Any) -> None:
-    """Make an axis logarithmic with plain numbers at 1, 2 and 5, or at powers of ten where it is long."""
+    """Make an axis logarithmic with plain numbers at 1, 2 and 5, on a longer one at 1 and 3, then at powers of ten."""
     scale("log")
     low, high = axis.get_view_interval()
-    subs = (1, 2, 5) if high < 300 * max(low, 1e-300) else (1,)
+    span = high / max(low, 1e-300)
+    subs = (1, 2, 5) if span < 50 else (1, 3) if span < 500 else (1,)
     axis.set_major_locator(LogLocator(subs=subs, numticks=12))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(NullFormatter())

@@ -237,7 +237,7 @@ def test_predictions_hold_where_they_are_put_in_and_not_else(rng):
     assert said[2].holds
     whole = averaging.predictions(made(rng))
     assert whole[0].holds
-    assert "R^2" in whole[0].evidence
+    assert "R²" in whole[0].evidence
     wrong, tables = 0, 60
     for _ in range(tables):
         base = made(rng)

@@ -169,7 +169,7 @@ def small(model, seeds=2):
     data = rows(24), rows(8)
     return replace(
         model, network=NETWORKS[model.name], data=lambda: data, rates=[0.01, 0.02, 0.03], seeds=seeds, steps=14,
-        batch=6, samples=8, stride=1, k=3, points=4, entropies=2, route="eager", block=10,
+        batch=6, samples=8, stride=1, k=3, points=4, settled=0, entropies=2, last=3, route="eager", block=10,
     )  # fmt: skip
 
 

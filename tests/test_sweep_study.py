@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import typer
 import xarray
+from test_cli import call
 from test_config import PLAIN
 from typer.testing import CliRunner
 
@@ -137,6 +138,20 @@ def test_a_study_ends_in_a_table_and_a_page(folder):
         assert text in page
     with pytest.raises(ConfigError, match="holds no sweep"):
         table(folder)
+
+
+def test_a_study_that_was_killed_is_reported_as_far_as_it_came(folder):
+    """Law: `mdnet report` tells how the runs stand now, whatever the sweep had time to write."""
+    record = Record(folder / "killed", ["run.seed"], {})
+    record.runs = {f"seed={seed}": Run(record.out, f"seed={seed}", {"run.seed": seed}) for seed in (0, 1)}
+    assert call("run", "plain.toml", "--out", "killed/seed=0", "--set", "run.steps=20").exit_code == 0
+    record.runs["seed=0"].steps = 20
+    record.save()
+    done = call("report", "killed")
+    assert done.exit_code == 0, done.stderr
+    page = (folder / "killed/report.html").read_text()
+    assert "0 finished, 0 failed, 2 pending" in page
+    assert "potential_energy" in page
 
 
 def test_pictures_have_error_bars_over_seeds_and_a_line_for_each_other_value(folder, monkeypatch):

@@ -54,7 +54,7 @@ def _fitted(law: GapLaw) -> str:
     if law.reason:
         return f"no fit of (a/T + b) exp(-T/c): {law.reason}"
     low, high = law.intervals["c"]
-    return f"(a/T + b) exp(-T/c) with c = {law.c:.3g} [{low:.3g}, {high:.3g}], R^2 = {law.r2:.3f}"
+    return f"(a/T + b) exp(-T/c) with c = {law.c:.3g} [{low:.3g}, {high:.3g}], R² = {law.r2:.3f}"
 
 
 def _best(best: Optimum) -> bool | None:

@@ -171,10 +171,10 @@ def _results(folder: Path) -> dict[str, Any]:
 
 
 def _cell(value: Any) -> str:
-    """Text of a table cell: numbers to four digits."""
+    """Text of a table cell: numbers to four digits, and none parted from its error by the end of a line."""
     if isinstance(value, float):
         return f"{value:.4g}"
-    return "–" if value is None else str(value)
+    return "–" if value is None else str(value).replace(" ± ", "\u00a0±\u00a0")
 
 
 def _judged(verdict: Any) -> str:
