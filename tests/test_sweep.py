@@ -79,7 +79,12 @@ def begun(*folders, steps=100):
 
 def children():
     """The worker processes below this one."""
-    return {child.pid for child in psutil.Process().children() if "spawn_main" in "".join(child.cmdline())}
+    found = set()
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if "spawn_main" in "".join(child.cmdline()):
+                found.add(child.pid)
+    return found
 
 
 @pytest.mark.parametrize(
