@@ -48,10 +48,23 @@ class Dynamics:
         return bool(getattr(self.force, "stochastic", False))
 
     def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
-        """Return the phase at q and p (replicas, dof) with masses m (dof,); q and p become its buffers."""
+        """Return the phase at q and p (replicas, dof) with masses m (dof,); q and p become its buffers.
+
+        Raises ValueError where a parameter has values of another number of replicas.
+        """
+        self.check_replicas(len(q))
         self.dt = self.dt.to(q.device)
         u, f = self.force(q)
         return Phase(q, p, f, u, m, torch.zeros(len(q), dtype=torch.float64, device=q.device))
+
+    def check_replicas(self, replicas: int) -> None:
+        """Raise ValueError where a parameter is (n, 1) with n another number than that of the replicas."""
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor) and not name.startswith("_") and value.ndim == 2 and len(value) != replicas:
+                raise ValueError(
+                    f"{name} has {len(value)} values and there are {replicas} replicas; give one number, or one for "
+                    f"each, ({replicas}, 1)"
+                )
 
     def sync(self, phase: Phase) -> None:
         """Bring phase.u and phase.f to phase.q where a step does not end with its force; else do nothing."""

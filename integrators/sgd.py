@@ -57,7 +57,7 @@ class SGD(Dynamics):
         super().__init__(force, dt)
         self.momentum = checked("momentum", momentum, lambda x: (x >= 0) & (x < 1), "not negative and below 1")
         self.weight_decay = checked("weight_decay", weight_decay, lambda x: x >= 0, "not negative")
-        if nesterov and not (self.momentum > 0).all():
+        if nesterov and not (self.momentum > 0).any():
             raise ValueError(f"nesterov=True with momentum = {momentum} changes nothing; give a momentum above 0")
         if effective and radius is not None:
             raise ValueError(
@@ -69,6 +69,7 @@ class SGD(Dynamics):
 
     def start(self, q: Tensor, p: Tensor, m: Tensor) -> Phase:
         """Return the phase at q (replicas, dof), brought to its sphere, with masses m (dof,); p is set to zero."""
+        self.check_replicas(len(q))
         for name in ("momentum", "weight_decay"):
             setattr(self, name, getattr(self, name).to(q.device))
         p.zero_()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import index
+from typing import SupportsIndex
 from zlib import crc32
 
 import numpy as np
@@ -22,7 +24,7 @@ class At:
     steps: tuple[int, ...]
 
     def __init__(self, steps: Iterable[int]) -> None:
-        object.__setattr__(self, "steps", tuple(sorted(set(map(int, steps)))))
+        object.__setattr__(self, "steps", tuple(sorted({_whole("steps", step) for step in steps})))
         if not self.steps or self.steps[0] < 0:
             raise ValueError(f"steps = {list(self.steps[:3])}...: there must be one or more, and none below zero")
 
@@ -43,10 +45,19 @@ Cadence = int | At
 
 
 def cadence(every: Cadence) -> Cadence:
-    """Return the steps between reports, or those given; raises ValueError for a number that is not one or more."""
-    if isinstance(every, int) and every < 1:
+    """Return the steps between reports, or those given; raises ValueError for no whole number from one on."""
+    if isinstance(every, At):
+        return every
+    if (steps := _whole("every", every)) < 1:
         raise ValueError(f"every = {every}: a reporter needs one step or more between its reports")
-    return every
+    return steps
+
+
+def _whole(name: str, steps: SupportsIndex) -> int:
+    try:
+        return index(steps)
+    except TypeError:
+        raise ValueError(f"{name} = {steps!r}: steps are whole numbers") from None
 
 
 def is_due(every: Cadence, step: int) -> bool:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from integrators import Integrator
 from mdnet.schedules import Schedule
@@ -65,6 +65,7 @@ def fingerprint(
     """Return what must be the same for a resume to continue the same run, each part by its name."""
     return {
         "network": str(system.network),
+        "what is no particle": _held(system.network),
         "parameter table": str(system.table.entries),
         "loss": _name(system.loss),
         "inputs": digest(system.inputs),
@@ -92,6 +93,12 @@ def digest(tensor: Tensor) -> str:
     contiguous = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
     code = hashlib.sha256(contiguous.numpy().tobytes()).hexdigest()[:12]
     return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')} {code}"
+
+
+def _held(network: nn.Module) -> str:
+    """The frozen parameters and the buffers, which belong to the energy and are in no phase."""
+    frozen = {name: values for name, values in network.named_parameters() if not values.requires_grad}
+    return str({name: digest(values) for name, values in {**frozen, **dict(network.named_buffers())}.items()})
 
 
 def _minibatch(integrator: Integrator) -> str:

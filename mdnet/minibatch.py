@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdnet.force import BatchForce, Evaluation
 
@@ -29,8 +29,9 @@ class MinibatchForce:
 
     Attributes: `size`, the largest; `sizes` (replicas,) int64, None where all are equal.
 
-    Raises ValueError for a size below one, or above the number of rows without replacement; for several sizes that are
-    not one a replica, do not divide the largest, or are to be shared.
+    Raises ValueError for a size below one, or below two where there is a BatchNorm1d, or above the
+    number of rows without replacement; for several sizes that are not one a replica, do not divide the largest, or are
+    to be shared.
 
     Reference: Welling, Teh, ICML 2011.
     """
@@ -48,6 +49,8 @@ class MinibatchForce:
                 f"size = {_told(size)}: a minibatch has one row or more, and without replacement at most all "
                 f"{self.rows}"
             )
+        if least < 2 and any(isinstance(layer, nn.BatchNorm1d) for layer in system.network.modules()):
+            raise ValueError(f"size = {_told(size)}: BatchNorm has statistics of two rows or more; take two or more")
         if self.sizes is not None:
             _check_divide(self.sizes, self.size, shared)
             self.sizes = self.sizes.to(system.inputs.device)
@@ -112,7 +115,10 @@ class MinibatchForce:
 
 def _sizes(size: int | Sequence[int] | Tensor, replicas: int) -> tuple[int, Tensor | None]:
     """The largest size, and all of them (replicas,) int64 where they differ."""
-    given = torch.as_tensor(size)
+    try:
+        given = torch.as_tensor(size)
+    except (TypeError, ValueError, RuntimeError):  # no numbers, or too large ones
+        given = torch.empty(0)
     whole = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
     if not whole or (given.ndim and given.shape != (replicas,)):
         raise ValueError(f"size = {_told(size)} must be a whole number, or {replicas} of them, one a replica")

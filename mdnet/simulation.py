@@ -210,7 +210,9 @@ class Simulation:
             self.integrator.sync(self.phase)
             self._guard()
         for reporter in reporters:
-            self.record.write(self.step, self.time, reporter(self.step, self.phase))
+            with self.world.by_row():
+                values = reporter(self.step, self.phase)
+            self.record.write(self.step, self.time, values)
 
     def _guard(self) -> None:
         if self._watch is not None and not torch.isfinite(self.phase.u).all():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,10 +20,12 @@ class GraphEntropy:
 
         S = d [ln sum_i sum_{j<=k} |q_i - q_i(j)| - ((d - 1)/d) ln samples]     at each of the steps `at`
 
-    by trajectories.entropy.graph_entropy, whose limits it shares. Iterates are `stride` steps apart. `dimension`: d, by
-    default dof; on a sphere it is dof - 1. Memory: samples x replicas x dof numbers on the CPU.
+    by trajectories.entropy.graph_entropy, whose limits it shares. Iterates are `stride` steps apart; steps `at` whose
+    iterates overlap must be whole strides apart, for they share them. `dimension`: d, by default dof; on a sphere it is
+    dof - 1. Memory: samples x replicas x dof numbers on the CPU.
 
-    Raises ValueError for no more samples than neighbours, and for a step `at` before which there are not so many.
+    Raises ValueError for no more samples than neighbours, a dimension below one, a step `at` before which there are not
+    so many iterates, and steps `at` that overlap and are not whole strides apart.
 
     Reference: Costa, Hero, IEEE Trans. Signal Process. 52, 2210 (2004).
     """
@@ -38,6 +41,9 @@ class GraphEntropy:
                 f"step {self.at.steps[0]} has fewer than {samples} iterates, {stride} steps apart, before it; the "
                 f"first that has is {(samples - 1) * stride}"
             )
+        if dimension is not None and dimension < 1:
+            raise ValueError(f"dimension = {dimension} must be one or more; by default it is that of the system")
+        self._refuse_out_of_step()
         self.every = before(self.at.steps, samples, stride)
         self._queue: Tensor | None = (
             None  # (samples, replicas, dof): the iterate of the m-th look is at m modulo samples
@@ -47,11 +53,12 @@ class GraphEntropy:
     @property
     def settings(self) -> dict[str, Any]:
         """What the file remembers under /parameters/reporters."""
-        return {"at": repr(self.at), "samples": self.samples, "stride": self.stride, "k": self.k}
+        given = {} if self.dimension is None else {"dimension": self.dimension}
+        return {"at": repr(self.at), "samples": self.samples, "stride": self.stride, "k": self.k, **given}
 
     def start(self, system: ParticleSystem, integrator: Integrator) -> None:
         """Learn the number of coordinates."""
-        self._d = self.dimension or system.dof
+        self._d = system.dof if self.dimension is None else self.dimension
 
     def __call__(self, step: int, phase: Phase) -> Mapping[str, Tensor]:
         """Queue the iterate, and return the entropy where it is time."""
@@ -60,6 +67,15 @@ class GraphEntropy:
         self._queue[self._looks % self.samples].copy_(phase.q)
         self._looks += 1
         return {"graph_entropy": self._entropies()} if step in self.at else {}
+
+    def _refuse_out_of_step(self) -> None:
+        for one, next_ in pairwise(self.at.steps):
+            if next_ - one < self.samples * self.stride and (next_ - one) % self.stride:
+                raise ValueError(
+                    f"steps {one} and {next_}: the last {self.samples} iterates of both, {self.stride} steps apart, "
+                    f"overlap and are not the same; take steps that are a multiple of {self.stride} apart, or farther "
+                    f"than {(self.samples - 1) * self.stride}"
+                )
 
     def state(self) -> dict[str, Tensor]:
         """Return the queue."""

@@ -36,7 +36,12 @@ class TangentNoise:
         self.force, self.sigma = force, checked("sigma", sigma, lambda x: x >= 0, "not negative")
 
     def __call__(self, q: Tensor) -> Evaluation:
-        """Return u (replicas,) as the inner force gives it, and f' (replicas, dof), at q (replicas, dof) but zero."""
+        """Return u (replicas,) as the inner force gives it, and f' (replicas, dof), at q (replicas, dof) but zero.
+
+        Raises ValueError where sigma has values of another number of replicas.
+        """
+        if self.sigma.ndim and len(self.sigma) != len(q):
+            raise ValueError(f"sigma has {len(self.sigma)} values and there are {len(q)} replicas; give one for each")
         u, f = self.force(q)
         xi = torch.randn_like(q)
         square = q.square().sum(-1, keepdim=True, dtype=torch.float64)  # (replicas, 1)

@@ -1,7 +1,9 @@
 """When reporters look: every so many steps, at given ones, and what snapshots and noise tell of a run."""
 
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -10,6 +12,7 @@ import mdnet as md
 import trajectories
 from integrators import SGD, VERLET, Splitting
 from mdnet.cadence import NEVER, At, before, is_due, log_spaced, until
+from mdnet.distributed.draws import ByRow
 from trajectories.entropy import knn_graph
 
 
@@ -55,7 +58,10 @@ def test_logarithmic_steps_run_from_the_first_to_the_last() -> None:
     (lambda: md.Frames(At([1, 2]), force=3), "given as steps"),
     (lambda: md.GraphEntropy([100], samples=50, k=50), "neighbour"),
     (lambda: md.GraphEntropy([100], samples=52, stride=2), "fewer than 52 iterates"),
-    (lambda: md.NoiseLevel(batches=0), "batches = 0"),
+    (lambda: md.GraphEntropy([1000, 1005], samples=50, stride=10, k=4), "steps 1000 and 1005: .* a multiple of 10"),
+    (lambda: md.GraphEntropy([100], samples=50, k=4, dimension=0), "dimension = 0"),
+    (lambda: md.NoiseLevel(batches=0), "batches = 0"), (lambda: At([1.7, 2.2]), "steps = 1.7: steps are whole"),
+    (lambda: md.Scalars(0.5), "every = 0.5: steps are whole"), (lambda: md.Scalars(np.int64(0)), "every = 0"),
 ])  # fmt: skip
 def test_a_bad_cadence_is_told(make: object, why: str) -> None:
     """Errors name the value and the remedy."""
@@ -80,6 +86,30 @@ def test_the_entropy_of_a_queue_is_that_of_the_frames(tmp_path: object) -> None:
         for at, row in zip((20, 38), run.observables["graph_entropy"].values, strict=True):
             expected = [knn_graph(run.positions[at - 11 : at + 1, r], 4, 17).value for r in range(3)]
             assert row == pytest.approx(expected, rel=1e-12)
+
+
+def test_windows_that_share_iterates_have_the_entropy_of_each_alone() -> None:
+    """Law: of steps whole strides apart, and of steps so far apart that nothing is shared, S is that of one alone."""
+    told = []
+    for at in ([44, 50], [50], [11, 50], [11], [44]):
+        entropy = md.GraphEntropy(at, samples=6, stride=2, k=3)
+        values: dict[int, Any] = {}
+        simulation = _run(_digits(), entropy, steps=0)
+        for step in at:
+            simulation.run(step - simulation.step, progress=False)
+            values[step] = simulation.latest["graph_entropy"]
+        told.append(values)
+    for one, other, step in ((0, 1, 50), (2, 1, 50), (2, 3, 11), (0, 4, 44)):
+        assert told[one][step] == pytest.approx(told[other][step], rel=1e-12)
+
+
+def test_on_a_rank_a_replica_has_the_noise_that_it_has_among_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Law: reporters draw by row, so that the noise of a rank's replicas is what one process measures of them."""
+    whole = _run(_digits(4), md.NoiseLevel(5), steps=0)
+    monkeypatch.setattr(type(whole.world), "by_row", lambda self: ByRow(slice(2, 4), 4))
+    part = _run(_digits(2), md.NoiseLevel(5), steps=0, positions=whole.phase.q[2:])
+    for name in ("noise_squared", "gradient_squared"):
+        assert part.latest[name] == pytest.approx(whole.latest[name][2:], rel=1e-5)
 
 
 def test_a_queue_survives_a_stop(tmp_path: object) -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from systems import LinearNetwork, Z, deviation
+from torch import nn
 
 import mdnet as md
 import trajectories
@@ -129,12 +130,23 @@ def test_the_noise_of_every_replica_is_that_of_its_size():
         ([1, 1, 1, 25], {"replace": False}, "at most all 24"),
         ([2, 4], {}, "must be a whole number, or 4 of them"),
         (2.5, {}, "size = 2.5 must be a whole number"),
+        ("8", {}, "size = 8 must be a whole number"),
+        (10**30, {}, "must be a whole number"),
         (torch.ones(4, 1, dtype=torch.int64), {}, "must be a whole number, or 4 of them"),
     ],
 )
 def test_impossible_sizes_are_refused(size, options, said):
     with pytest.raises(ValueError, match=said):
         LinearNetwork(4).system.minibatch(size, **options)
+
+
+@pytest.mark.parametrize("size", [1, [1, 3, 6]])
+def test_a_single_row_is_no_batch_for_a_norm(size):
+    """One row repeated has no variance: the force would be rounding over eps."""
+    network = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3, track_running_stats=False))
+    system = md.ParticleSystem(network, nn.functional.mse_loss, torch.randn(9, 4), torch.randn(9, 3), replicas=3)
+    with pytest.raises(ValueError, match="BatchNorm has statistics of two rows or more"):
+        system.minibatch(size)
 
 
 def test_sizes_are_those_of_the_systems_replicas():

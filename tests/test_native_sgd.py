@@ -148,6 +148,24 @@ def test_dynamics_with_minibatches_run_inside_the_loop(scheme):
     assert_same(*phases, 1e-11)
 
 
+@pytest.mark.parametrize("minibatch", [False, True])
+def test_frozen_weights_may_change(minibatch):
+    """Law: after a change in place the energy is that of the new weights, on all rows and on drawn ones."""
+    own, fresh = system("a frozen end"), system("a frozen end")
+    q = own.positions(seed=4)
+    engines = []
+    for each in (own, fresh):
+        torch.manual_seed(5)
+        engines.append(SGD(each.minibatch(9) if minibatch else each.force, 0.1))
+        if each is own:
+            before = moved(own, engines[0], native=True).u
+        with torch.no_grad():
+            list(each.network.children())[-1].weight.mul_(3.0)
+    assert not torch.allclose(own.energy(q), before)
+    equal(own.energy(q), fresh.energy(q), 1e-12)
+    assert_same(*(moved(each, engine, native=True) for each, engine in zip((own, fresh), engines, strict=True)), 1e-11)
+
+
 def test_threads_and_a_single_replica_change_no_bit():
     own, found = system("norms", replicas=40), []
     for threads in (1, 3):

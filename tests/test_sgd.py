@@ -231,6 +231,7 @@ def test_it_has_no_temperature_and_starts_at_rest():
         ({"momentum": 1.0}, "momentum = 1.0 must be finite and not negative and below 1"),
         ({"weight_decay": -0.1}, "weight_decay = -0.1"),
         ({"nesterov": True}, "nesterov=True with momentum = 0.0"),
+        ({"nesterov": True, "momentum": torch.zeros(3, 1)}, "changes nothing"),
         ({"radius": "end"}, "radius = 'end' is unknown"),
         ({"radius": 0.0}, "radius = 0.0 must be finite and positive"),
         ({"radius": 2.0, "effective": True}, r"effective=True with radius = 2.0: .*give R\^2 times that rate as dt"),
@@ -239,6 +240,27 @@ def test_it_has_no_temperature_and_starts_at_rest():
 def test_what_is_out_of_range_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
         SGD(MODES, 0.1, **options)
+
+
+@pytest.mark.parametrize("name", ["radius", "momentum", "weight_decay"])
+def test_parameters_of_other_replicas_are_refused(name):
+    values, q = torch.full((3, 1), 0.5), torch.ones(2, 6, dtype=torch.float64)
+    with pytest.raises(ValueError, match=f"{name} has 3 values and there are 2 replicas"):
+        SGD(MODES, 0.1, **{name: values}).start(q, q.clone(), ONE)
+    with pytest.raises(ValueError, match="dt has 3 values"):
+        SGD(MODES, 0.1 * values).start(q, q.clone(), ONE)
+
+
+def test_nesterov_goes_with_a_sweep_from_no_momentum_on():
+    """Law: the replica without momentum moves as plain descent."""
+    q = torch.randn(2, 6, dtype=torch.float64)
+    engines = SGD(MODES, 0.1, momentum=torch.tensor([[0.0], [0.9]]), nesterov=True), SGD(MODES, 0.1)
+    phases = [engine.start(q.clone(), torch.zeros_like(q), ONE) for engine in engines]
+    for engine, phase in zip(engines, phases, strict=True):
+        for _ in range(3):
+            engine(phase)
+    assert torch.allclose(phases[0].q[0], phases[1].q[0], rtol=1e-13)
+    assert not torch.allclose(phases[0].q[1], phases[1].q[1])
 
 
 @pytest.mark.parametrize("options", [{"radius": "start"}, {"effective": True}], ids=str)

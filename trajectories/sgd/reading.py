@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ class Stationary:
     """The means over the last samples of a sweep.
 
     `values`: of each observable of one number a replica, (n, seeds) by name; `drift`: whether the energy was still on
-    its way; `since`: the step of the first sample; `dimension`: coordinates of the system.
+    its way; `since`: the step of the first sample; `dimension`: that of the space in which S was measured.
     """
 
     sweep: Sweep
@@ -77,7 +77,7 @@ def sweep(run: Trajectory) -> Sweep:
     points first, seeds second.
     """
     given = run.parameters.get("sweep", {})
-    if "rate" not in given or "seed" not in given:
+    if not isinstance(given, Mapping) or not _numbers(given, "rate") or not _numbers(given, "seed"):
         raise NotRecorded(
             f"{run.path} holds no sweep of rates: it is a run with the parameters sweep = "
             '{"rate": [of each replica], "seed": [of each replica]}'
@@ -97,6 +97,10 @@ def sweep(run: Trajectory) -> Sweep:
     by_point = {name: table[:, 0] for name, table in tables.items() if name != "seed"}
     rates = np.asarray(by_point.pop("rate"), dtype=np.float64)
     return Sweep(rates, by_point, seed[:seeds], str(given.get("protocol", "")))
+
+
+def _numbers(given: Mapping[str, Any], name: str) -> bool:
+    return np.asarray(given.get(name, "")).dtype.kind in "iuf"
 
 
 def series(run: Trajectory, names: Sequence[str] = (ENERGY, ENTROPY)) -> tuple[NDArray[Any], dict[str, Floats]]:
@@ -134,4 +138,6 @@ def stationary(run: Trajectory, last: int = 50) -> Stationary:
             continue
         values[name] = found.split(one[int(np.searchsorted(one.steps, since)) :]).mean(axis=0)
     drifted = drift(steps, found.split(energy[len(energy) - len(steps) :]))
-    return Stationary(found, values, drifted, since, run.degrees_of_freedom)
+    measured = run.parameters.get("reporters", {}).get("GraphEntropy", {})
+    dimension = int(measured.get("dimension", run.degrees_of_freedom))
+    return Stationary(found, values, drifted, since, dimension)

@@ -47,7 +47,7 @@ class NativeGradient:
 
     def __init__(self, system: ParticleSystem, *, per_replica: bool) -> None:
         self.system, self.per_replica = system, per_replica
-        self._packed: tuple[Tensor, Tensor, tuple[int, int], Packed] | None = None
+        self._packed: tuple[Seen, Packed] | None = None
         self._functions: dict[int, ctypes._NamedFuncPointer] = {}
 
     def __call__(self, q: Tensor, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,13 +66,13 @@ class NativeGradient:
         return loss, gradient
 
     def pack(self, inputs: Tensor, targets: Tensor) -> Packed:
-        """Return the data as the native code wants them; what was packed last is kept until it is changed in place."""
-        kept, versions = self._packed, (version(inputs), version(targets))
-        if kept is None or kept[0] is not inputs or kept[1] is not targets or kept[2] != versions:
+        """Return the data as the native code wants them; what was packed last is kept until something is changed."""
+        kept = self._packed
+        if kept is None or not kept[0].still(self.system, inputs, targets):
             points = inputs.shape[1 if self.per_replica else 0]
             packed = Packed(self.system, chain(self.system, points), inputs, targets, self.per_replica)
-            self._packed = kept = inputs, targets, versions, packed
-        return kept[3]
+            self._packed = kept = Seen(self.system, packed.chain, inputs, targets), packed
+        return kept[1]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy takes along: it finds functions and packed data anew."""
@@ -141,13 +141,30 @@ def _blocks(chain: Chain, rows: Tensor) -> Tensor:
 
 def frozen(system: ParticleSystem, chain: Chain) -> Tensor:
     """Return the parameters that are no particles, one after the other."""
-    named = dict(system.network.named_parameters())
-    values = [named[name].detach().flatten() for name in chain.frozen]
+    values = [system.network.get_parameter(name).detach().flatten() for name in chain.frozen]
     return aligned(torch.cat(values)) if values else torch.empty(0, dtype=chain.dtype)
 
 
-def version(data: Tensor) -> int:
-    """Return how often data were changed in place, as far as torch counts it."""
+class Seen:
+    """The data and the frozen parameters as they were when they were packed."""
+
+    def __init__(self, system: ParticleSystem, chain: Chain, inputs: Tensor, targets: Tensor) -> None:
+        self.frozen = chain.frozen
+        self.tensors = self._all(system, inputs, targets)
+        self.versions = [_version(each) for each in self.tensors]
+
+    def still(self, system: ParticleSystem, inputs: Tensor, targets: Tensor) -> bool:
+        """Whether these are the same tensors, and were not changed in place."""
+        now = self._all(system, inputs, targets)
+        same = all(one is other for one, other in zip(self.tensors, now, strict=True))
+        return same and self.versions == [_version(each) for each in now]
+
+    def _all(self, system: ParticleSystem, inputs: Tensor, targets: Tensor) -> list[Tensor]:
+        return [inputs, targets, *(system.network.get_parameter(name) for name in self.frozen)]
+
+
+def _version(data: Tensor) -> int:
+    """How often data were changed in place, as far as torch counts it."""
     return 0 if data.is_inference() else data._version
 
 

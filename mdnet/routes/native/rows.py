@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from mdnet.routes.native.gradient import NativeGradient, data_and_targets, frozen, version, weights
+from mdnet.routes.native.gradient import NativeGradient, Seen, data_and_targets, frozen, weights
 from mdnet.routes.native.network import Chain
 from mdnet.routes.native.reading import chain
 
@@ -65,9 +65,11 @@ class AllRows:
         self.system, self.gradient = system, gradient
 
     def chain(self) -> Chain:
+        """Return the network's chain on all rows."""
         return self.gradient.pack(self.system.inputs, self.system.targets).chain
 
     def hand(self, evaluations: int, replicas: int) -> Handed:
+        """Return all data, which are the same for all evaluations."""
         packed = self.gradient.pack(self.system.inputs, self.system.targets)
         apart = int(self.gradient.per_replica)
         return Handed(packed.data, packed.target, packed.weight, packed.fixed, torch.empty(0).long(), apart, 0)
@@ -83,19 +85,21 @@ class DrawnRows:
         self._take()
 
     def chain(self) -> Chain:
+        """Return the network's chain on the rows of a minibatch."""
         return self._chain
 
     def _take(self) -> None:
         """Take the data as they are now."""
         system = self.force.system
-        self._versions = version(system.inputs), version(system.targets)
+        self._seen = Seen(system, self._chain, system.inputs, system.targets)
         rows = 0 if system.shares_data else 1
         data, target = data_and_targets(self._chain, system.inputs, system.targets, rows)
         self._held = data.contiguous(), target.contiguous(), weights(self._chain), frozen(system, self._chain)
 
     def hand(self, evaluations: int, replicas: int) -> Handed:
+        """Draw the rows of so many evaluations of the force of `replicas`, and return the data with them."""
         force, batches = self.force, 1 if self.force.shared else replicas
-        if self._versions != (version(force.system.inputs), version(force.system.targets)):
+        if not self._seen.still(force.system, force.system.inputs, force.system.targets):
             self._take()
         rows = torch.stack([force.draw(batches) for _ in range(evaluations)])
         return Handed(*self._held, rows, 0 if force.system.shares_data else force.rows, batches)
