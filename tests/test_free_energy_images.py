@@ -205,9 +205,8 @@ def test_free_energies_are_drawn_in_units_of_a_temperature_that_is_not_zero():
         excess=SimpleNamespace(error=np.ones((4, 4))),
     )  # fmt: skip
     heat = SimpleNamespace(value=np.array([np.nan, 0.0, 1e-3, np.nan]))
-    found = SimpleNamespace(
-        rates=np.array([1e-3, 2e-3, 4e-3, 8e-3]), thermodynamics=SimpleNamespace(free_energy=free, temperature=heat)
-    )
+    told = SimpleNamespace(free_energy=free, temperature=heat, held_out=SimpleNamespace(at_own=3, told=4))
+    found = SimpleNamespace(rates=np.array([1e-3, 2e-3, 4e-3, 8e-3]), thermodynamics=told)
     (axes,) = free_energies(found).figure.axes
     assert axes.get_legend_handles_labels()[1] == ["T of η = 0.004"]
 

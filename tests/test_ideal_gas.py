@@ -177,7 +177,7 @@ def test_command(tmp_path, monkeypatch):
     app.command()(commands.ideal_gas)
     monkeypatch.delenv("MDNET_ROUTE", raising=False)
     monkeypatch.setattr(commands, "GASES", {"toy": replace(SMALL, radii=(1.0, 1.4))})
-    asked = ["--protocol", "elr", "--out", str(tmp_path), "--seeds", "4", "--looks", "100"]
+    asked = ["--protocol", "elr", "--out", str(tmp_path), "--seeds", "4", "--looks", "200"]
     first = CliRunner().invoke(app, asked)
     assert first.exit_code == 0, first.output
     content = json.loads((tmp_path / "toy" / "results.json").read_text())
@@ -185,6 +185,9 @@ def test_command(tmp_path, monkeypatch):
     assert (tmp_path / "toy" / "report.html").exists()
     assert [study["name"] for study in content["studies"]] == ["state", "radius", "maxwell", "gibbs", "thermal"]
     assert CliRunner().invoke(app, asked).exit_code != 0  # the run is there
+    table = content["rows"]
+    assert CliRunner().invoke(app, [*asked, "--resume"]).exit_code == 0  # nothing is left to do
+    assert json.loads((tmp_path / "toy" / "results.json").read_text())["rows"] == table
     monkeypatch.setattr(checks, "STATE", 1e-6)
     assert CliRunner().invoke(app, [*asked, "--check", "--force"]).exit_code == 1
     assert CliRunner().invoke(app, ["--model", "gas"]).exit_code != 0

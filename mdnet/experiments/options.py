@@ -12,7 +12,7 @@ from mdnet.spelling import unknown
 
 _DEVICES = ("cpu", "cuda")
 
-Seed = Annotated[int, typer.Option(help="The first of them.")]
+Seed = Annotated[int, typer.Option(min=0, help="The first of them.")]
 Out = Annotated[Path, typer.Option(help="A folder for each model: its runs, results.json, report.html.")]
 Published = Annotated[
     bool, typer.Option("--published", help="Of images: the paper's own network, rates and length; wants a GPU.")

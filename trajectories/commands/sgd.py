@@ -47,11 +47,13 @@ def sgd(
 def _told(heat: "Thermodynamics | None") -> str:
     if heat is None:
         return "no temperature: that takes an entropy, and three rates or more that rise"
-    law, curves, convexity = heat.power_law, heat.free_energy, heat.convexity
+    law, curves, held, convexity = heat.power_law, heat.free_energy, heat.held_out, heat.convexity
     convex = {None: "one seed tells no errors", True: "nothing contradicts it", False: "no"}[convexity.convex]
     return (
         f"T = a eta^b: a = {law.a}, b = {law.b}\n"
         f"F least at its own rate: {curves.at_own} of {curves.told}; {curves.shuffled.mean():.1f} with S permuted\n"
+        f"  T of half of the seeds, F of the others: {held.at_own} of {held.told}, p = {held.p:.2g}"
+        f"{'; the first is so by construction, as eps = 0 and nothing was smoothed' if heat.by_construction else ''}\n"
         f"U(S) convex: {convex}; clear at {convexity.clear} of {len(convexity.p)} rates"
     )
 

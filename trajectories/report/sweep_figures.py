@@ -91,7 +91,8 @@ def temperature(run: Trajectory) -> Picture:
     missing = dict.fromkeys(f"η = {r:.3g}: {why}" for r, why in zip(t.rates, t.reasons, strict=True) if why)
     caption = (
         f"Power law T = a η^b: a = {law.a}, b = {law.b}. F = U − T S is least at its own rate at {curves.at_own} of "
-        f"{curves.told} rates ({curves.shuffled.mean():.1f} with S permuted). No T at {'; '.join(missing) or 'none'}."
+        f"{curves.told} rates ({curves.shuffled.mean():.1f} with S permuted), with T of half of the seeds and F of the "
+        f"others at {heat.held_out.at_own} of {heat.held_out.told}. No T at {'; '.join(missing) or 'none'}."
     )
     return Picture(render(draw, "sweep temperature"), caption)
 

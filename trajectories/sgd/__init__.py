@@ -3,7 +3,7 @@
 from trajectories.sgd.along import Along, Collapse, along, collapse
 from trajectories.sgd.convexity import Convexity, convexity
 from trajectories.sgd.drift import Drift, drift
-from trajectories.sgd.free_energy import Potentials, free_energy, gibbs
+from trajectories.sgd.free_energy import HeldOut, Potentials, free_energy, gibbs, held_out
 from trajectories.sgd.ideal_gas import (
     discrete_radius,
     effective_rate_temperature,
@@ -28,6 +28,7 @@ __all__ = [
     "Collapse",
     "Convexity",
     "Drift",
+    "HeldOut",
     "Potentials",
     "PowerLaw",
     "Quadratic",
@@ -49,6 +50,7 @@ __all__ = [
     "fixed_rate_temperature",
     "free_energy",
     "gibbs",
+    "held_out",
     "jackknife",
     "maxwell",
     "noise_variance",

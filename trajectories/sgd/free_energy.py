@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trajectories.sgd.table import Floats, States, Values, over_seeds
-from trajectories.sgd.temperature import Temperatures
+from trajectories.sgd.temperature import Temperatures, temperature
 
 _PERMUTATIONS = 200
 
@@ -41,22 +41,56 @@ class Potentials:
     @property
     def p(self) -> float:
         """The chance of at least so many under permuted entropies, (1 + those that reach it)/(1 + permutations)."""
-        return float((1 + np.sum(self.shuffled >= self.at_own)) / (1 + len(self.shuffled)))
+        return _chance(self.at_own, self.shuffled)
 
 
-def free_energy(states: States, temperature: Temperatures, *, permutations: int = _PERMUTATIONS) -> Potentials:
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Rows of F with T from half of the seeds and U and S from the others, both halves in turn.
+
+    `told`: rows whose state has a temperature; `at_own`: those whose least is at their own state; `shuffled`
+    (permutations,): how many are when S is permuted over the states, alike in both halves. All zero of one seed.
+    """
+
+    told: int
+    at_own: int
+    shuffled: NDArray[np.intp]
+
+    @property
+    def p(self) -> float:
+        """The chance of at least so many under permuted entropies, (1 + those that reach it)/(1 + permutations)."""
+        return _chance(self.at_own, self.shuffled)
+
+
+def free_energy(states: States, temperatures: Temperatures, *, permutations: int = _PERMUTATIONS) -> Potentials:
     """Return F_i(eta_j) = U_j - T_i S_j (n, n), where it is least, and a control in which S is permuted over rates.
 
-    Hand over `smooth(states)` to see the F of the tables that T was taken from: that its least is at its own rate is
-    then automatic where T_min <= T_max and eps = 0. With the states as they were measured it is no theorem.
+    Where T was taken from these very tables (`smooth(states)`, or rates that the kernel does not join), that the least
+    is at its own rate is automatic for T_min <= T_max and eps = 0; `held_out` has no such bias.
 
     Raises ValueError where the temperatures are not those of these rates.
     """
-    if not np.array_equal(states.rates, temperature.rates):
+    if not np.array_equal(states.rates, temperatures.rates):
         raise ValueError(
-            f"temperatures of rates {temperature.rates.tolist()} do not go with states of {states.rates.tolist()}"
+            f"temperatures of rates {temperatures.rates.tolist()} do not go with states of {states.rates.tolist()}"
         )
-    return _potentials(states.energy, states.entropy, temperature.value, None, permutations)
+    return _potentials(states.energy, states.entropy, temperatures.value, None, permutations)
+
+
+def held_out(states: States, *, eps: float = 0.0, width: float = 0.3, permutations: int = _PERMUTATIONS) -> HeldOut:
+    """Return how often F of half of the seeds is least at the state whose T, from the other half, it is taken at.
+
+    `eps`, `width`: as in `temperature`. Even and odd seeds are the halves. What is counted can fail for each row.
+    """
+    if states.seeds < 2:
+        return HeldOut(0, 0, np.zeros(permutations, dtype=np.intp))
+    halves = [States(states.rates, states.energy[:, k::2], states.entropy[:, k::2], states.dimension) for k in range(2)]
+    found = [
+        free_energy(one, temperature(other, eps=eps, width=width, resamples=1), permutations=permutations)
+        for one, other in (halves, halves[::-1])
+    ]
+    told, at_own = sum(each.told for each in found), sum(each.at_own for each in found)
+    return HeldOut(told, at_own, np.sum([each.shuffled for each in found], axis=0))
 
 
 def gibbs(
@@ -102,6 +136,10 @@ def _potentials(
         for _ in range(permutations)
     ]
     return Potentials(whole.value, whole.error, excess, _stars(whole.value), np.array(shuffled, dtype=np.intp))
+
+
+def _chance(reached: int, shuffled: NDArray[np.intp]) -> float:
+    return float((1 + np.sum(shuffled >= reached)) / (1 + len(shuffled)))
 
 
 def _stars(values: Floats) -> NDArray[np.intp]:

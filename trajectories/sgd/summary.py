@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from trajectories.sgd.convexity import Convexity, convexity
-from trajectories.sgd.free_energy import Potentials, free_energy
+from trajectories.sgd.free_energy import HeldOut, Potentials, free_energy, held_out
 from trajectories.sgd.power_law import PowerLaw, power_law
 from trajectories.sgd.reading import ENERGY, ENTROPY, GRADIENT, NOISE, Stationary
 from trajectories.sgd.table import Floats, over_seeds
-from trajectories.sgd.temperature import Temperatures, temperature
+from trajectories.sgd.temperature import Temperatures, smooths, temperature
 
 
 def columns(found: Stationary) -> dict[str, Floats]:
@@ -43,7 +43,9 @@ def thermal(temperatures: Temperatures) -> dict[str, Floats]:
 class Thermodynamics:
     """Temperature, power law, free energies and convexity of the states of a sweep, with the settings of `temperature`.
 
-    Attributes: `temperature`, `power_law`, `free_energy` (of the states as they were measured), `convexity`.
+    Attributes: `temperature`, `power_law`, `free_energy` (of the states as they were measured), `held_out`,
+    `convexity`; `by_construction`: whether T is of the very states whose F is asked for, so that only `held_out` can
+    tell whether it is least at their own rate.
     """
 
     def __init__(self, found: Stationary, *, eps: float = 0.0, width: float = 0.3) -> None:
@@ -53,6 +55,8 @@ class Thermodynamics:
             states.rates, self.temperature.value, self.temperature.error, self.temperature.resampled
         )
         self.free_energy: Potentials = free_energy(states, self.temperature)
+        self.held_out: HeldOut = held_out(states, eps=eps, width=width)
+        self.by_construction = eps == 0 and not smooths(states.rates, width)
         self.convexity: Convexity = convexity(states)
 
     def told(self) -> dict[str, Any]:
@@ -64,6 +68,7 @@ class Thermodynamics:
             "least_at_own": curves.at_own,
             "of": curves.told,
             "least_at_own_shuffled": float(curves.shuffled.mean()),
+            "held_out": {"least_at_own": self.held_out.at_own, "of": self.held_out.told, "p": self.held_out.p},
             "convex": self.convexity.convex,
             "clearly_convex": self.convexity.clear,
         }

@@ -107,6 +107,11 @@ def temperature(
     )
 
 
+def smooths(rates: Floats, width: float) -> bool:
+    """Whether the kernel of `temperature` gives a neighbour a tenth of a rate's own weight, or more."""
+    return bool(np.diff(np.log(rates)).min() < 0.9 * width)
+
+
 def smooth(states: States, width: float = 0.3) -> States:
     """Return the states with U and S of each seed smoothed by the kernel of `temperature`."""
     columns = [states.energy.T, states.entropy.T]

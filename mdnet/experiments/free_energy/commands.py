@@ -34,12 +34,14 @@ def free_energy(
         str, typer.Option(help=f"Of {', '.join(NAMES)}; without one and with --check: all laws F1 to F5.")
     ] = "",
     regime: Annotated[
-        Regime, typer.Option(help="Too few parameters for zero loss (up), or more than enough (op).")
-    ] = "up",
+        Regime | None, typer.Option(help="Too few parameters for zero loss (up, the default), or enough (op).")
+    ] = None,
     rate: Annotated[
         list[float] | None, typer.Option(help="A learning rate; give three or more, ascending. By default the model's.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of SGD, by default the model's.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of SGD, by default the model's; some controls have their own.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=2, help="Runs of each rate, by default the model's.")] = None,
     seed: Seed = 0,
     published: Published = False,
@@ -58,13 +60,13 @@ def free_energy(
         refuse_both(force, resume)
         refuse_device(device)
         if model:
-            wanted = reproduction.chosen(model, regime, published=published).with_(rate, steps, seeds)
+            wanted = reproduction.chosen(model, regime or "up", published=published).with_(rate, steps, seeds)
             say(f"{wanted.title}. {wanted.note}")
             folders = [reproduction.reproduce(wanted, setting, tell=tell).folder]
         elif not check:
             raise ValueError(f"give --model, of {', '.join(NAMES)}, or --check for all laws")
-        elif rate or steps or seeds:
-            raise ValueError("the laws have rates, steps and seeds of their own; give --model with yours")
+        elif rate or steps or seeds or regime or published:
+            raise ValueError("the laws have regimes, rates, steps and seeds of their own; give --model with yours")
         else:
             folders = reproduction.laws(setting, tell=tell)
         shown = [show(folder) for folder in folders]

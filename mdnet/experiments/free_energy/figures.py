@@ -66,6 +66,7 @@ def free_energies(found: Found) -> Plot:
     States of T = 0, in units of which nothing can be drawn, are left out.
     """
     free, heat = found.thermodynamics.free_energy, found.thermodynamics.temperature
+    held = found.thermodynamics.held_out
     rows = _few(np.flatnonzero((free.star >= 0) & (heat.value > 0)))
     with panels(1, 4.2) as (figure, (axes,)):
         for place, i in enumerate(rows):
@@ -85,7 +86,8 @@ def free_energies(found: Found) -> Plot:
     caption = (
         "F = U − T S of every state at one state's T > 0; the star is the least, the thin line that state's own rate. "
         f"The least is at its own rate for {free.at_own} of {free.told}, with S permuted over rates for "
-        f"{free.shuffled.mean():.1f}. Bars are ± 1 standard error of F less the F of its own state."
+        f"{free.shuffled.mean():.1f}; with T of half of the seeds and F of the others for {held.at_own} of "
+        f"{held.told}. Bars are ± 1 standard error of F less the F of its own state."
     )
     return Plot("Free energies and where they are least", figure, caption)
 
@@ -151,9 +153,10 @@ def collapse(found: Found) -> Plot:
             logarithmic(axes.yaxis, axes.set_yscale)
         left.set_ylabel("T = dU/dS along the run  [U/k_B]")
         key(figure)
+    power = found.collapse.power
     caption = (
         f"Rates whose loss goes to zero; S of the last {found.model.samples} iterates at each time, T > 1e-30. "
-        f"{_bars(found)} The curves fall together best against η^{found.collapse.power:.1f} t."
+        f"{_bars(found)}" + (f" The curves fall together best against η^{power:.1f} t." if np.isfinite(power) else "")
     )
     return Plot("Temperature along the run", figure, caption)
 

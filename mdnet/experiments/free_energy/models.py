@@ -66,16 +66,22 @@ class Model:
             raise ValueError(f"rates = {rates}: a temperature needs {FEWEST} or more, a neighbour on each side of one")
         if not (rates[0] > 0 and rates[-1] < float("inf") and all(a < b for a, b in pairwise(rates))):
             raise ValueError(f"rates = {rates} must be positive and ascend, each above the one before")
-        if self.steps < (least := self.window + self.stride):
+        if self.steps < self.fewest:
+            times = f", {self.entropies} of them along the run," if self.entropies > 1 else ""
             raise ValueError(
                 f"steps = {self.steps}: the entropy of {self.name!r} is that of {self.samples} iterates {self.stride} "
-                f"steps apart, so there must be {least} steps or more"
+                f"steps apart{times} so there must be {self.fewest} steps or more"
             )
 
     @property
     def window(self) -> int:
         """The steps that an entropy looks back."""
         return (self.samples - 1) * self.stride
+
+    @property
+    def fewest(self) -> int:
+        """The steps that a run has at the least: those of an entropy, or of several one after the other."""
+        return max(2, self.window + self.stride + (self.entropies > 1))
 
     @property
     def looks(self) -> At:

@@ -58,19 +58,21 @@ def control_of(model: Model) -> Model | None:
         return replace(model, rates=[rates[0], rates[len(rates) // 2], rates[-1]], start=None, frames=False)
     if (model.name, model.regime) == ("mlp", "op"):
         low, high = checks.JUMP
-        return digits.MODELS["mlp", "up"].with_([low, (low * high) ** 0.5, high], min(model.steps, 45_000), model.seeds)
+        up = digits.MODELS["mlp", "up"]
+        steps = max(up.fewest, min(model.steps, 45_000))
+        return up.with_([low, (low * high) ** 0.5, high], steps, model.seeds)
     return None
 
 
 def reproduce(model: Model, setting: Setting, *, tell: Tell = lambda stage, seconds: None) -> Page:
     """Run the sweep of a model with its control, and write results.json and report.html in setting.out/NAME-REGIME.
 
-    The pages of small UP models also have the temperature by other routes, beside Langevin dynamics. Raises ValueError
-    where these have too few seeds, OutputExistsError, before anything runs, where a run may not be replaced.
+    The pages of small UP models also have the temperature by other routes, beside Langevin dynamics, with rates and
+    seeds of their own. Raises OutputExistsError, before anything runs, where a run may not be replaced.
     """
     folder = setting.out / f"{model.name}-{model.regime}"
     other, routes = control_of(model), PROBLEMS if model.regime == "up" else {}
-    _refuse(setting, [folder / name for name in (SWEEP, CONTROL, THINNED, f"{temperatures.RUNS}/{model.name}/sgd")])
+    _refuse(setting, _places(folder, model.name))
     stages = Stages(tell)
     with stages("sweep"):
         found = _found(setting, model, folder / SWEEP, setting.seed)
@@ -120,7 +122,7 @@ def laws(setting: Setting, *, tell: Tell = lambda stage, seconds: None) -> list[
 
     kinds = [kind for kind in MODELS if kind[0] in ("toy", "mlp")]
     long = setting.out / LONG
-    _refuse(setting, [*(setting.out / "-".join(kind) / SWEEP for kind in kinds), long])
+    _refuse(setting, [place for kind in kinds for place in _places(setting.out / "-".join(kind), kind[0])] + [long])
     stages = Stages(tell)
     with stages("F1"):
         found = {"F1": checks.f1()}
@@ -174,6 +176,11 @@ def _write(folder: Path, found: dict[str, list[Check]], stages: Stages) -> None:
     table = Table(["law", "what it is about", "checks that hold"], rows)
     results.write(folder, "Stationary SGD: the laws", table, [], [], studies, seconds=stages.seconds)
     trajectories.report.write([folder], folder)
+
+
+def _places(folder: Path, name: str) -> list[Path]:
+    """Where the runs of a page may lie."""
+    return [folder / place for place in (SWEEP, CONTROL, THINNED, f"{temperatures.RUNS}/{name}/sgd")]
 
 
 def _refuse(setting: Setting, places: Sequence[Path]) -> None:

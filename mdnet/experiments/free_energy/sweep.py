@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.nn.functional import cross_entropy
 
 from integrators import SGD
+from mdnet.experiments.columns import per_replica
 from mdnet.experiments.free_energy.models import Model
 from mdnet.networks import refuse_scale_dependent
 from mdnet.noise_level import NoiseLevel
@@ -42,7 +42,7 @@ def sweep(
     system = model.system(len(model.rates) * model.seeds, device)
     start = model.starts(system, model.seeds, seed)
     refuse_scale_dependent(system, start)
-    rates = torch.tensor(model.rates, dtype=torch.float64).repeat_interleave(model.seeds)[:, None]
+    rates = per_replica(model.rates, model.seeds)
     simulation = Simulation(
         system, SGD(system.minibatch(model.batch), rates, radius=model.radius), positions=start, seed=seed,
         output=folder, reporters=_reporters(model, system), parameters={"sweep": _described(model, seed)},

@@ -40,10 +40,7 @@ def notes(found: Found) -> list[str]:
         f"at all rates. ± is the standard error over seeds, values are means over the last {model.last} looks.",
         f"S is known but for a constant: only differences mean anything. It comes from the graph of {model.k} nearest "
         f"neighbours of {model.samples} iterates, {'one step' if at == 1 else f'{at} steps'} apart.",
-        f"T is dU/dS between states, taken with eps = {model.eps:g} from U and S smoothed over ln η. "
-        "That F = U − T S is least at a state's own rate follows by construction where T_min ≤ T_max and eps = 0. What "
-        "can fail, and is claimed, is that U(S) is convex, that T rises, and that the measured states, which are not "
-        "smoothed, agree. With S permuted over rates it fails.",
+        _temperatures(found),
     ]
     if np.isfinite(law.b.value):
         told.append(f"The power law is T = a η^b, a = {law.a}, b = {law.b}, without the first and the last rate.")
@@ -52,12 +49,25 @@ def notes(found: Found) -> list[str]:
     return [*told, *(each for each in (model.published and f"The paper: {model.published}.", model.note) if each)]
 
 
+def _temperatures(found: Found) -> str:
+    """How T was taken, and what of F can fail then."""
+    apart = found.thermodynamics.by_construction
+    return (
+        f"T is dU/dS between states, taken with eps = {found.model.eps:g}"
+        + (", not smoothed, for rates are far apart. That F = U − T S is least at a state's own rate is then so by "
+           "construction, where T_min ≤ T_max" if apart else
+           " from U and S smoothed over ln η; F = U − T S is that of the measured states")
+        + ". What can fail, and is claimed, is that U(S) is convex, that T rises, and that F of half of the seeds is "
+        "least where T of the others says. With S permuted over rates it fails."
+    )  # fmt: skip
+
+
 def studies(found: Found) -> list[Study]:
     """Return the pictures of a sweep, with the numbers behind them."""
     is_toy = found.model.name == "toy" and found.model.regime == "up"
     plots: list[Plot] = [figures.states(found, toy.LEAST if is_toy else None)]
     if np.isfinite(found.thermodynamics.temperature.value).any():
-        plots.append(figures.temperature(found, toy.exact(found.rates.tolist()).temperature if is_toy else None))
+        plots.append(figures.temperature(found, toy.temperatures(found.rates) if is_toy else None))
     if (found.thermodynamics.temperature.value > 0).any():
         plots.append(figures.free_energies(found))
     plots += [figures.noise(found), figures.run(found)]

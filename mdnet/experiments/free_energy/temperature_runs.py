@@ -15,6 +15,7 @@ from torch import Tensor
 import mdnet as md
 import trajectories
 from integrators import BAOAB, SGD, Integrator, Splitting
+from mdnet.experiments.columns import per_replica
 from mdnet.experiments.free_energy.temperature_problems import Floats, Problem, Span
 from mdnet.simulation import finish
 from mdnet.tangent_noise import TangentNoise
@@ -50,7 +51,7 @@ def descend(problem: Problem, seeds: int, where: Where) -> Sampled:
     entropy = md.GraphEntropy(
         [problem.descent.steps], samples=model.samples, stride=model.stride, k=model.k, dimension=system.dof - 1
     )
-    rates = _column(model.rates, seeds)
+    rates = per_replica(model.rates, seeds)
     method = SGD(system.minibatch(model.batch), rates, radius=1.0)
     sweep = {"rate": rates.flatten().tolist(), "seed": list(range(seeds)) * len(model.rates), "protocol": "sphere"}
     start = model.starts(system, seeds, where.seed)
@@ -66,8 +67,8 @@ def descend_isotropic(
     """
     seeds = start.shape[1]
     system = problem.model.system(len(rates) * seeds)
-    sigma = _column(np.sqrt(2 * temperature / np.asarray(rates)), seeds)
-    method = SGD(TangentNoise(system.force, sigma), _column(rates, seeds), radius=1.0)
+    sigma = per_replica(np.sqrt(2 * temperature / np.asarray(rates)), seeds)
+    method = SGD(TangentNoise(system.force, sigma), per_replica(rates, seeds), radius=1.0)
     return _run(system, method, start.flatten(0, 1), problem.isotropic, [], {}, "isotropic", seeds, where)
 
 
@@ -78,15 +79,10 @@ def langevin(problem: Problem, start: Tensor, temperature: Floats, name: str, wh
     directions sample e^{-U/T} on the sphere, exactly as dt goes to zero.
     """
     seeds = start.shape[1]
-    t = _column(temperature, seeds)
+    t = per_replica(temperature, seeds)
     system = problem.heated(t.flatten().numpy())
     method = Splitting(BAOAB, system.force, problem.dt, Langevin(t, friction=1.0))
     return _run(system, method, start.flatten(0, 1), problem.langevin, [], {}, name, seeds, where)
-
-
-def _column(values: Sequence[float] | Floats, seeds: int) -> Tensor:
-    """Values (groups,) for all replicas (groups x seeds, 1)."""
-    return torch.as_tensor(np.asarray(values), dtype=torch.float64).repeat_interleave(seeds)[:, None]
 
 
 def _run(

@@ -8,6 +8,7 @@ from math import pi, sqrt, tan
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import mse_loss
 
@@ -33,6 +34,14 @@ def exact(rates: Sequence[float]) -> Quadratic:
     the two directions; the curvature is that of U = H_xx x^2 + H_yy y^2 + H_zz (1 - x^2 - y^2).
     """
     return quadratic_minimum(rates, CURVATURE, NOISE, 2)
+
+
+def temperatures(rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return T of `exact` (n,), nan from the rate on at which descent in a parabola of this curvature diverges."""
+    found, known = np.full(len(rates), np.nan), rates * CURVATURE < 2
+    if known.any():
+        found[known] = exact(rates[known].tolist()).temperature
+    return found
 
 
 def _data(rows: tuple[tuple[float, ...], ...]) -> tuple[Part, None]:

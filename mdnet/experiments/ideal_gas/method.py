@@ -14,6 +14,7 @@ from torch import Tensor
 
 from integrators import SGD, Force, Integrator, Phase
 from mdnet.cadence import At
+from mdnet.experiments.columns import per_replica
 from mdnet.noise_level import NoiseLevel
 from mdnet.reporters import Reporter, Scalars
 from mdnet.simulation import Simulation, finish
@@ -127,19 +128,21 @@ def run(
     seed: int = 0,
     positions: Tensor | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
 ) -> Tensor:
     """Run all states and seeds as the replicas of one simulation, written to `folder`; return where they end.
 
     Replica state * seeds + seed begins at the radius that its state predicts, in the direction of `positions`
-    (replicas, dof), by default in one that all states of a seed share. Raises KeyboardInterrupt where a signal has
-    stopped it, and OutputExistsError where a run is in the folder and may not be replaced.
+    (replicas, dof), by default in one that all states of a seed share. `resume`: go on where it was stopped. Raises
+    KeyboardInterrupt where a signal has stopped it, and OutputExistsError where a run is in the folder and may not be
+    replaced.
     """
     seeds = gas.seeds
     system = gas.system(len(grid.radius) * seeds)
     if positions is None:
         positions = system.positions(seed)[:seeds].repeat(len(grid.radius), 1)
-    rate, decay, radius = (_column(x, seeds) for x in (grid.rate(protocol), grid.decay, grid.radius))
+    rate, decay, radius = (per_replica(x, seeds) for x in (grid.rate(protocol), grid.decay, grid.radius))
     start = positions * (radius / positions.double().norm(dim=1, keepdim=True)).to(positions)
     force, looks = gas.force(system), gas.times
     method = {
@@ -149,30 +152,26 @@ def run(
     }[protocol]()
     draw = len(PROTOCOLS) * seed + list(PROTOCOLS).index(protocol)  # no two protocols see the same noise
     simulation = Simulation(
-        system, method, positions=start, seed=draw, output=folder, overwrite=overwrite,
+        system, method, positions=start, seed=draw, output=folder,
+        overwrite=overwrite or resume,
         reporters=[Scalars(looks), NoiseLevel(looks, batches=gas.batches), Radial(looks), gas.sees(looks)],
         parameters={"sweep": _told(protocol, grid, seeds)},
     )  # fmt: skip
-    finish(simulation, gas.steps, progress=progress)
+    finish(simulation, gas.steps, progress=progress, resume=resume)
     return simulation.phase.q
 
 
 def shortened(gas: Gas, *, seeds: int | None = None, looks: int | None = None) -> Gas:
     """Return the gas with other numbers of seeds and of looks, where they are given.
 
-    Raises ValueError for fewer than two seeds, which tell no error, and fewer than 100 looks, too few for an entropy.
+    Raises ValueError for fewer than two seeds, which tell no error, and fewer than 200 looks, too few for an entropy.
     """
     changed = replace(gas, seeds=gas.seeds if seeds is None else seeds, looks=gas.looks if looks is None else looks)
-    if changed.seeds < 2 or changed.looks < 100:
+    if changed.seeds < 2 or changed.looks < 200:
         raise ValueError(
-            f"seeds = {changed.seeds} and looks = {changed.looks}: there must be 2 seeds and 100 looks or more"
+            f"seeds = {changed.seeds} and looks = {changed.looks}: there must be 2 seeds and 200 looks or more"
         )
     return changed
-
-
-def _column(values: Array, seeds: int) -> Tensor:
-    """(states,) -> (states * seeds, 1) float64."""
-    return torch.as_tensor(values, dtype=torch.float64).repeat_interleave(seeds)[:, None]
 
 
 def _told(protocol: Protocol, grid: Grid, seeds: int) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def reproduce(
     *,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
     tell: Tell = lambda stage, seconds: None,
 ) -> Sweeps:
@@ -33,7 +34,9 @@ def reproduce(
     and OutputExistsError where a run is there and may not be replaced; KeyboardInterrupt where a signal has stopped it.
     """
     stages = Stages(tell)
-    found = sweeps(gas, folder, protocols, stages=stages, seed=seed, overwrite=overwrite, progress=progress)
+    found = sweeps(
+        gas, folder, protocols, stages=stages, seed=seed, overwrite=overwrite, resume=resume, progress=progress
+    )
     with stages("page"):
         title = f"SGD as an ideal gas: {gas.title}"
         results.write(

@@ -44,17 +44,19 @@ def sweeps(
     stages: Stages,
     seed: int = 0,
     overwrite: bool = False,
+    resume: bool = False,
     progress: bool = True,
 ) -> Sweeps:
     """Run a gas by protocols below `folder`, each in one simulation of all states and seeds.
 
     Where Tr Sigma is not known the sphere, which needs no decay, measures it by rate; the decays of the others are
-    chosen by it, and they begin where the sphere has ended, at the radius that is foretold. Raises ValueError for an
+    chosen by it, and they begin where the sphere has ended, at the radius that is foretold. With `resume` it goes on
+    where it was stopped. Raises ValueError for an
     unknown protocol, OutputExistsError, before anything runs, where a run is there and may not be replaced.
     """
     names = planned(gas, protocols)
     for name in names:
-        if not overwrite:
+        if not (overwrite or resume):
             refuse_existing(folder / name)
     noise = np.full(len(gas.effective), np.nan if gas.noise is None else gas.noise)
     measured, ends, foretold = dict[Protocol, Measured](), None, None
@@ -63,7 +65,7 @@ def sweeps(
         with stages(f"{gas.name}, {PROTOCOLS[name]}"):
             first = gas if ends is not None else replace(gas, burn=gas.burn + gas.settle)
             last = run(first, name, grid, folder / name, seed=seed, positions=ends, overwrite=overwrite,
-                       progress=progress)  # fmt: skip
+                       resume=resume, progress=progress)  # fmt: skip
             measured[name] = read(gas, name, grid, folder / name)
         if name == "sphere" and gas.noise is None:
             noise, foretold, ends = _by_rate(gas, measured[name].noise), _by_rate(gas, measured[name].trace), last
