@@ -89,7 +89,7 @@ def test_each_temperature_counts_up_to_its_own_end():
     assert averaging.steady(steps, looks, 5, ends=[10, 39])[:, 0].tolist() == [8.0, 37.0]
     looks[8, 0] = np.nan
     assert np.isnan(averaging.steady(steps, looks, 5, ends=[10, 39])[0, 0])
-    with pytest.raises(ValueError, match="last = 20 of 10 looks after step 0 at temperature 0"):
+    with pytest.raises(ValueError, match="last = 20 of 10 looks after step 0 at temperature number 1"):
         averaging.steady(steps, looks, 20, ends=[10, 39])
     with pytest.raises(ValueError, match='"up"'):
         averaging.steady(steps, looks, 5, spikes="both")

@@ -233,8 +233,10 @@ def test_equal_temperatures_fall_together_or_do_not(seed):
 
     assert not failed(checks.together(scaled(0.99, 1.0, 1.01), "made"))
     assert failed(checks.together(scaled(0.8, 1.0, 1.2), "made"))
-    assert not failed(checks.trending(scaled(0.8, 1.0, 1.2)))
-    assert failed(checks.trending(scaled(1.0, 0.8, 1.0)))
+    assert not failed(checks.trending(scaled(0.8, 1.0, 1.2), scaled(1.0, 1.01, 1.0)))
+    assert failed(checks.trending(scaled(1.0, 0.8, 1.0), scaled(1.0, 1.01, 1.0)))
+    assert failed(checks.trending(scaled(1.2, 1.0, 0.8), scaled(1.0, 1.01, 1.0))), "a fall is not a rise"
+    assert len(failed(checks.trending(scaled(0.8, 1.0, 1.2), scaled(0.8, 1.0, 1.2)))) == 1, "plain SGD does the same"
 
 
 def test_the_better_variant_is_the_better(seed):
@@ -286,6 +288,9 @@ def test_what_is_not_known_is_refused(tmp_path):
     [
         ([], "give --model"),
         (["--model", "mlp", "--rate", ".1", "--rate", ".2"], "needs 3 or more"),
+        (["--model", "mlp", "--rate", ".1", "--rate", ".2", "--rate", ".3"], "give 4 temperatures or more"),
+        (["--model", "mlp", "--rate", ".1", "--rate", ".2", "--rate", ".3", "--rate", "5"], "a rate of 2.22 or less"),
+        (["--model", "resnet", "--published", *(w for x in "1234" for w in ("--rate", f".{x}"))], "and 12 batches"),
         (["--model", "mlp", "--variant", "adam"], "unknown"),
         (["--check", "--splits", "4"], "give --model with yours"),
         (["--model", "linear", "--resume", "--force"], "give one of the two"),

@@ -198,7 +198,7 @@ def test_those_that_diverge_go_alone_and_the_others_together(folder, address, ca
     )
     illustrate("runs/a")
     page = json.loads((folder / "runs/a/results.json").read_text())
-    assert any("dt=1000000000.0,seed=0 failed" in note for note in page["notes"])
+    assert any("dt=1000000000,seed=0 failed" in note for note in page["notes"])
     assert table("runs/a")["state"].values.tolist() == ["finished", "failed", "finished", "finished"]
 
 

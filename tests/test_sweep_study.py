@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import distributed
@@ -140,6 +142,50 @@ def test_a_study_ends_in_a_table_and_a_page(folder):
         table(folder)
 
 
+@pytest.mark.parametrize(
+    ("over", "told"),
+    [
+        ("[[runs]]\nthermostat.temperature = 0.1\n[over]\nthermostat.temperature = [0.2]", "is in .* or twice in one"),
+        ('[over]\nrun.seed = [1]\n"run.seed" = [2]', "run.seed is given twice|overwrite"),
+        ('[over]\n"run.seed,run.seed" = [[1, 2]]', "a key is there twice"),
+        ("[over]\nrun.seed = [1, 1.0]", "is there twice"),
+        ("[set]\nrun.bogus = {}\n[over]\nrun.seed = [1]", "bogus"),
+        ('out = ""\n[over]\nrun.seed = [1]', "out = '' must be the path"),
+    ],
+)
+def test_keys_that_would_be_lost_are_refused(folder, over, told):
+    head, _, rest = over.partition("\n") if over.startswith("out") else ("", "", over)
+    (folder / "lost.toml").write_text(f'run = "plain.toml"\n{head}\n{rest}\n')
+    done = cli("lost.toml", "--dry-run")
+    assert done.exit_code == 1
+    assert re.search(told, " ".join(done.stderr.split())), done.stderr
+
+
+def test_a_run_file_that_is_not_there_is_told(folder):
+    done = cli("nofile.toml")
+    assert (done.exit_code, "cannot read the run file nofile.toml" in done.stderr) == (1, True)
+    assert cli("heat.toml", "--scheduler", "foo").exit_code == 1
+
+
+@pytest.mark.parametrize("text", ['{"runs": 3}', '{"format": 1, "over": ["a"], "base": {}, "runs": {}}', "{}"])
+def test_a_damaged_record_is_told(folder, text):
+    (folder / "bad").mkdir()
+    (folder / "bad/sweep.json").write_text(text)
+    done = call("report", "bad")
+    assert done.exit_code == 1
+    assert "is not the record of a sweep" in done.stderr
+
+
+def test_a_finished_run_whose_folder_is_gone_runs_again(folder):
+    words = "plain.toml", "--over", "run.seed=0:2", "--set", "run.steps=20", "--workers", "1", "--out", "runs/gone"
+    assert cli(*words).exit_code == 0
+    before = table("runs/gone")
+    for place in (folder / "runs/gone").glob("pack-*"):
+        shutil.rmtree(place)
+    assert "2 of 2 runs finished" in cli(*words).stdout
+    np.testing.assert_array_equal(table("runs/gone")["potential_energy"], before["potential_energy"])
+
+
 def test_a_study_that_was_killed_is_reported_as_far_as_it_came(folder):
     """Law: `mdnet report` tells how the runs stand now, whatever the sweep had time to write."""
     record = Record(folder / "killed", ["run.seed"], {})
@@ -179,6 +225,7 @@ def test_pictures_have_error_bars_over_seeds_and_a_line_for_each_other_value(fol
     assert "7 failed at step 0: no" in page["notes"]
     assert [row[-1] for row in page["rows"]][-1] is None
     assert len(page["figures"]) == 2
+    assert "Left out: 1 runs" in page["figures"][0]["caption"]
 
 
 def test_without_xarray_one_line_says_what_to_install(folder, monkeypatch):

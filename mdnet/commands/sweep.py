@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mdnet.console import errors_told, say, tabulate
-from mdnet.sweep import Run, Study, Sweep, grid, illustrate, packing, planning, study
+from mdnet.sweep import Run, Study, Sweep, cluster, grid, illustrate, packing, planning, study
 from mdnet.sweep.board import duration
 
 INTERRUPTED = 130  # the exit code of a soft stop, as a shell gives for Ctrl-C
@@ -65,12 +65,15 @@ def _list(plan: Study) -> None:
     """Print the runs, and with which others each is joined."""
     shared = [*plan.overrides, *([] if plan.threads is None else [f"run.threads={plan.threads}"])]
     planned = planning.plan(plan.file, plan.over, shared)
-    units = packing.units(planned, 1) if plan.pack else list(map(packing.alone, planned))
+    units = (
+        packing.units(planned, plan.workers or cluster.processors()) if plan.pack else [*map(packing.alone, planned)]
+    )
     for unit in units:
         for each in unit.members:
             with_others = f" (one of {len(unit.members)} in {unit.name})" if len(unit.members) > 1 else ""
             say(f"{plan.out / each.name}: {' '.join(grid.overrides(each.values))}{with_others}")
-    say(f"{len(planned)} runs in {len(units)} simulations" if plan.pack else f"{len(planned)} runs")
+    simulations = f"{len(units)} simulation{'s' if len(units) > 1 else ''}"
+    say(f"{len(planned)} runs in {simulations}, where none is begun yet" if plan.pack else f"{len(planned)} runs")
 
 
 def _tell(result: Sweep, out: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import warnings
 from collections.abc import Iterator
@@ -73,6 +74,9 @@ def _uninterrupted() -> Iterator[None]:
 def _reached(address: str) -> Iterator[Client]:
     from distributed import Client
 
+    if not re.fullmatch(r"\w+://.+:\d+", address):  # else a client is half made, and waits half a minute to be gone
+        raise ClusterError(f"{address!r} is no address of a scheduler; give it as `dask scheduler` prints it, "
+                           "tcp://HOST:8786, or leave it out for workers on this machine")  # fmt: skip
     try:
         client = Client(address, timeout=_CONNECT, set_as_default=False)
     except (OSError, ValueError) as error:

@@ -92,7 +92,9 @@ def _wanted(record: Record, planned: Sequence[Planned]) -> list[Planned]:
     for each in planned:
         run = record.runs.setdefault(each.name, Run(record.out, each.name, each.values))
         run.values = each.values
-        if run.state == "failed" or run.steps < each.runfile.run.steps:
+        gone = run.state == "finished" and not (run.folder / "trajectory.h5").exists()
+        if run.state == "failed" or gone or run.steps < each.runfile.run.steps:
+            run.steps = 0 if gone else run.steps
             run.state, run.error, run.tries = "pending", "", 0
     return [each for each in planned if record.runs[each.name].state == "pending"]
 

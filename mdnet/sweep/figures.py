@@ -20,6 +20,7 @@ def draw(found: xarray.Dataset, keys: Sequence[str], names: Sequence[str], folde
 
     A point is the mean over the runs that share its value, with the standard error from their scatter: over seeds, and
     over what else is swept over where that is more than five lines can tell apart. A single run has its own error.
+    Runs that failed or are not through yet, and those that have no value, are left out, which the caption says.
     Pictures of before that are not drawn again are removed.
     """
     from mdnet import figures
@@ -39,7 +40,8 @@ def draw(found: xarray.Dataset, keys: Sequence[str], names: Sequence[str], folde
             log = "x" if x.min() > 0 and x.max() > 10 * x.min() else ""
             figure = figures.curves(lines, x=key, y=name.replace("_", " "), log=log)
             path = figures.save(figure, folder / f"result-{name}-{key}.svg")
-            entries.append({"title": f"{name} against {key}", "file": path.name, "caption": _caption(others)})
+            left_out = len(found["run"]) - int(_kept(found, name).sum())
+            entries.append({"title": f"{name} against {key}", "file": path.name, "caption": _caption(others, left_out)})
     return entries
 
 
@@ -47,7 +49,7 @@ def _lines(found: xarray.Dataset, key: str, keys: Sequence[str], name: str) -> t
     """The lines, and the keys over whose values they are means."""
     from mdnet.figures import Line
 
-    kept = np.isfinite(found[name].values)
+    kept = _kept(found, name)
     others = [other for other in keys if other != key]
     told = [other for other in others if not _is_seed(other)]
     labels = [
@@ -71,10 +73,20 @@ def _mean(values: NDArray[np.float64], errors: NDArray[np.float64]) -> tuple[flo
     return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _caption(others: Sequence[str]) -> str:
+def _kept(found: xarray.Dataset, name: str) -> NDArray[np.bool_]:
+    """The runs (runs,) that have all their steps, and a value."""
+    through = (found["state"].values == "finished") & (found["steps"].values == found["steps"].values.max())
+    return np.asarray(through & np.isfinite(found[name].values))
+
+
+def _caption(others: Sequence[str], left_out: int) -> str:
+    more = f" Left out: {left_out} runs that failed, are not through yet, or have no value." if left_out else ""
     if not others:
-        return "Means over the last half of each run, ± 1 standard error."
-    return f"Means over the last half of each run and over {', '.join(others)}; bars are ± 1 standard error over these."
+        return f"Means over the last half of each run, ± 1 standard error.{more}"
+    return (
+        f"Means over the last half of each run and over {', '.join(others)}; bars are ± 1 standard error over these."
+        f"{more}"
+    )
 
 
 def _is_seed(key: str) -> bool:

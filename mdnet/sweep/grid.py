@@ -19,6 +19,7 @@ Values = dict[str, Any]  # by dotted key: one combination
 _RANGE = re.compile(r"(-?\d+):(-?\d+)(?::(-?\d+))?")
 _PAIRS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _SAFE = r"A-Za-z0-9_.+-"  # what file systems and shells take as it is
+_EXACT = 2**53  # below, a float that is whole is an int
 _LONGEST = 200  # letters in the name of a folder; most file systems allow 255
 
 
@@ -74,7 +75,7 @@ def product(over: Over) -> list[Values]:
 
 
 def spell(value: Any) -> str:
-    """Write a value as TOML does.
+    """Write a value as TOML does, and a whole number always without a point, so that 1.0 and 1 are one.
 
     Raises ConfigError for what TOML has no word for.
     """
@@ -84,6 +85,8 @@ def spell(value: Any) -> str:
         return f"[{', '.join(map(spell, value))}]"
     if not isinstance(value, bool | int | float | str):
         raise ConfigError(f"{value!r} is no value of a run file; give a number, text, true or false, a list or a table")
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -93,10 +96,17 @@ def overrides(values: Values) -> list[str]:
 
 
 def flatten(tables: Mapping[str, Any], place: str = "") -> Values:
-    """Return nested tables as one, by dotted keys."""
+    """Return nested tables as one, by dotted keys; an empty table is a value.
+
+    Raises ConfigError for a key that is there twice, as a dotted one and in a table.
+    """
     flat: Values = {}
     for key, value in tables.items():
-        flat |= flatten(value, f"{place}{key}.") if isinstance(value, Mapping) else {f"{place}{key}": value}
+        below = isinstance(value, Mapping) and value
+        for name, one in (flatten(value, f"{place}{key}.") if below else {f"{place}{key}": value}).items():
+            if name in flat:
+                raise ConfigError(f"{name} is given twice; give it once, with all its values")
+            flat[name] = one
     return flat
 
 
@@ -144,6 +154,8 @@ def _axis(keys: tuple[str, ...], values: list[Any]) -> list[Values]:
         raise ConfigError(f"{', '.join(keys)}: there are no values to sweep over")
     if len(keys) == 1:
         return [{keys[0]: _plain(value)} for value in values]
+    if len(set(keys)) < len(keys):
+        raise ConfigError(f"{', '.join(keys)} vary together, and a key is there twice; give each once")
     for value in values:
         if not isinstance(value, list | tuple) or len(value) != len(keys):
             raise ConfigError(

@@ -14,6 +14,7 @@ from mdnet.config import ConfigError
 from mdnet.sweep.packing import Unit
 
 FILE_NAME = "sweep.json"
+_FORMAT = 1
 State = Literal["pending", "finished", "failed"]
 
 
@@ -119,7 +120,9 @@ class Record:
         for name, run in self.runs.items():
             runs[name] = dataclasses.asdict(run)
             del runs[name]["out"], runs[name]["name"]
-        text = json.dumps({"format": 1, "over": self.keys, "base": self.base, "runs": runs}, indent=1, default=str)
+        text = json.dumps(
+            {"format": _FORMAT, "over": self.keys, "base": self.base, "runs": runs}, indent=1, default=str
+        )
         temporary = self.out / "sweep.tmp"
         temporary.write_text(text + "\n", encoding="utf-8")
         os.replace(temporary, self.out / FILE_NAME)
@@ -144,18 +147,21 @@ def found(out: Path) -> Record:
     path = out / FILE_NAME
     try:
         tables = json.loads(path.read_text(encoding="utf-8"))
+        if tables["format"] != _FORMAT or not tables["runs"]:
+            raise ValueError(f"format {tables['format']}, {len(tables['runs'])} runs")
         runs = {name: Run(out, name, **run) for name, run in tables["runs"].items()}
         return Record(out, tables["over"], tables["base"], runs)
     except OSError as error:
         raise ConfigError(f"{out} holds no sweep: {path} cannot be read: {error.strerror}") from error
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ConfigError(f"{path} is not the record of a sweep ({error}); choose another folder (--out)") from error
 
 
 def _refuse_other(path: Path, before: tuple[list[str], dict[str, Any]], now: tuple[list[str], dict[str, Any]]) -> None:
     lines = []
     if before[0] != now[0]:
-        lines.append(f"  it sweeps over {', '.join(before[0])}, now {', '.join(now[0])}")
+        ordered = ", in this order" if sorted(before[0]) == sorted(now[0]) else ""
+        lines.append(f"  it sweeps over {', '.join(before[0])}{ordered}, now {', '.join(now[0])}")
     for key in sorted({*before[1], *now[1]} - {*before[0], *now[0]}):
         if before[1].get(key) != now[1].get(key):
             lines.append(f"  {key}: {before[1].get(key, 'not given')} there, now {now[1].get(key, 'not given')}")

@@ -38,7 +38,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     run: str
-    out: str | None = None
+    out: str | None = Field(default=None, min_length=1)
     over: dict[str, Any] = {}
     runs: list[dict[str, Any]] = []
     set: dict[str, Any] = {}
@@ -72,7 +72,9 @@ class Study:
 
 
 def plain(file: Path) -> Study:
-    """Return the study of a run file, with nothing to sweep over yet."""
+    """Return the study of a run file, with nothing to sweep over yet; raises ConfigError where there is no file."""
+    if not file.is_file():
+        raise ConfigError(f"cannot read the run file {file}: there is no such file")
     return Study(file, {}, Path("runs") / file.stem)
 
 
@@ -157,7 +159,10 @@ def _over(path: Path, found: _File) -> dict[str | tuple[str, ...], list[Any]]:
         over |= _listed(path, listed)
     for place, values in grid.flatten(found.over).items():
         keys = tuple(key.strip() for key in place.split(","))
-        over[keys if len(keys) > 1 else keys[0]] = _values(path, place, values)
+        key = keys if len(keys) > 1 else keys[0]
+        if key in over:
+            raise ConfigError(f"{path}: {place} is in [[runs]] and in [over], or twice in one; give its values once")
+        over[key] = _values(path, place, values)
     return over
 
 

@@ -15,6 +15,7 @@ from trajectories.sgd.table import Floats
 from trajectories.storage.reader import Trajectory
 
 TRAIN, TEST, DEVIATION = "train/loss", "test/loss", "test/loss_sd"
+_LAST = 50
 ACCURACIES = ("train/accuracy", "test/accuracy")
 
 
@@ -31,7 +32,7 @@ class Averaged(NamedTuple):
     deviation: Floats | None
 
 
-def curve(run: Trajectory, last: int = 50) -> Curve:
+def curve(run: Trajectory, last: int | None = None) -> Curve:
     """Return the curve of a run of one sweep in temperature, medians of the last looks (see `steady`).
 
     Raises NotRecorded and ValueError as `averaged`.
@@ -39,13 +40,14 @@ def curve(run: Trajectory, last: int = 50) -> Curve:
     return averaged(run, last)[""].curve
 
 
-def averaged(run: Trajectory, last: int = 50, by: str = "") -> dict[str, Averaged]:
+def averaged(run: Trajectory, last: int | None = None, by: str = "") -> dict[str, Averaged]:
     """Return the curves of a run by the values of a swept key such as "batch", in rising order; of one curve by "".
 
     The run's parameters hold sweep = {"rate": [...], "seed": [...], "batch" or "temperature": [...]} by replica, T =
     lr/B unless it is given, replica = point x splits + split, and where runs end at different steps "end": [...].
     Train loss: "train/loss", else the potential energy; the test loss is "test/loss"; both accuracies and sigma_l
-    ("test/loss_sd") are read where they are. Looks are steps at which all of these were recorded.
+    ("test/loss_sd") are read where they are. Looks are steps at which all of these were recorded; medians are those of
+    each run's `last`, by default of the share that its sweep names as "settled", else of 50, or all if there are fewer.
 
     Raises NotRecorded for a run without a sweep, its temperatures or a test loss, ValueError for a temperature that
     comes twice in a curve, an unknown key, and too few looks.
@@ -56,6 +58,9 @@ def averaged(run: Trajectory, last: int = 50, by: str = "") -> dict[str, Average
     names = [train, TEST, *(name for name in (*ACCURACIES, DEVIATION) if name in there)]
     steps, values = series(run, names)
     temperatures, batches = _temperatures(found, run)
+    settled = found.points.get("settled")
+    share = None if settled is None or last is not None else float(settled[0])
+    last = min(_LAST, len(steps[steps > 0])) if last is None else last
     ends = None if "end" not in found.points else np.asarray(found.points["end"], dtype=np.float64)
     told = {}
     for key, rows in _groups(found, by, run).items():
@@ -67,13 +72,15 @@ def averaged(run: Trajectory, last: int = 50, by: str = "") -> dict[str, Average
             )
         end = None if ends is None else ends[rows]
         tables = {
-            name: steady(steps, looks[:, rows], last, ends=end, spikes="down" if name in ACCURACIES else "up")
+            name: steady(
+                steps, looks[:, rows], last, ends=end, settled=share, spikes="down" if name in ACCURACIES else "up"
+            )
             for name, looks in values.items()
         }
         line = Curve(
             temperatures[rows], tables[train], tables[TEST], tables.get(ACCURACIES[0]), tables.get(ACCURACIES[1])
         )
-        moved = stationarity(steps, values[train][:, rows], last, ends=end)
+        moved = stationarity(steps, values[train][:, rows], last, ends=end, settled=share)
         told[key] = Averaged(line, found.rates[rows], batches[rows], moved, tables.get(DEVIATION))
     return told
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 def averaging(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a trajectory.h5 file.")],
-    last: Annotated[int, typer.Option(min=8, help="Looks, from each run's end, of which the median is taken.")] = 50,
+    last: Annotated[
+        int | None,
+        typer.Option(min=8, help="Looks, from each run's end, that are averaged; by default what the run says, or 50."),
+    ] = None,
     by: Annotated[str, typer.Option(metavar="KEY", help="A swept key, such as batch, that tells curves apart.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
 ) -> None:

@@ -126,7 +126,7 @@ def read(model: Model, runs: Sequence[Path], variant: str, sampling: str) -> Fou
     curves, moved, deviations, train, test = [], [], [], [], []
     for run, group in zip(runs, model.groups, strict=True):
         with trajectories.open(run) as opened:
-            one = averaged(opened, model.last)[""]
+            one = averaged(opened)[""]
             steps, values = series(opened, (ENERGY, TEST))
         looks = np.searchsorted(steps, model.steps[:, group])  # (looks, temperatures)
         column = np.arange(len(group))

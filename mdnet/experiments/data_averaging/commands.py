@@ -39,7 +39,7 @@ def data_averaging(
     ] = "split",
     rate: Annotated[
         list[float] | None,
-        typer.Option(help="A learning rate; give three or more, T ascending. By default the model's."),
+        typer.Option(help="A learning rate; give four or more, T ascending. By default the model's."),
     ] = None,
     splits: Annotated[int | None, typer.Option(min=2, help="Data sets, by default the model's.")] = None,
     seed: Seed = 0,

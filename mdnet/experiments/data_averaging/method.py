@@ -15,12 +15,13 @@ from torch.func import functional_call
 
 from integrators import SGD, Integrator, Phase
 from mdnet.cadence import At
-from mdnet.experiments.data_averaging.models import Floats, Model, sampled, variant
+from mdnet.experiments.data_averaging.models import SETTLED, Floats, Model, sampled, variant
 from mdnet.schedules import Schedule
 from mdnet.simulation import Simulation, finish
 from mdnet.system import ParticleSystem
 from trajectories.averaging.reading import DEVIATION
 
+_APART = 1_000_003  # between the noise of temperatures that run one by one
 _STAGES = 100  # of a falling learning rate
 
 
@@ -123,7 +124,8 @@ def sweep(
         inputs, targets = model.data()
         inputs, targets = inputs.to(system.device, system.dtype), targets.to(system.device)
         simulation = Simulation(
-            system, _descent(model, system, group, name), positions=starts(model, system, seed), seed=seed,
+            system, _descent(model, system, group, name), positions=starts(model, system, seed),
+            seed=seed + _APART * group[0],
             schedule=_schedule(model, group, name), output=place,
             overwrite=overwrite or resume,
             reporters=[Scores(replicas, inputs, targets, model.looks(group), model.block)],
@@ -183,6 +185,7 @@ def described(model: Model, group: list[int], seed: int, name: str, sampling: st
         **{key: np.repeat(values[group], model.splits).tolist() for key, values in by_temperature.items()},
         "seed": list(range(seed, seed + model.splits)) * len(group),
         "decay": model.decay,
+        "settled": SETTLED,
         "variant": name,
         "sampling": sampling,
         "model": model.name,

@@ -21,7 +21,7 @@ from mdnet.system import Loss
 Floats = NDArray[np.float64]
 FEWEST, FEWEST_SPLITS = 3, 2
 RULE = 2e-4  # the temperature at which the rule of epochs gives its least
-_SETTLED = 1 / 6  # of a run: the published metrics are those of 50 of 300 epochs
+SETTLED = 1 / 6  # of a run: the published metrics are those of 50 of 300 epochs
 _EARLIEST = 0.01  # of a run, but for its start
 
 
@@ -56,8 +56,8 @@ class Model:
     network is shown at once when it is looked at, by default all.
 
     `published` and `note`: what the paper ran, and what this is beside it. Raises ValueError, naming what is wrong, for
-    fewer than three temperatures, temperatures that do not ascend, fewer than two splits and too few steps for the
-    looks.
+    fewer than three temperatures, another number of batches than rates, temperatures that do not ascend, fewer than two
+    splits and too few steps for the looks.
     """
 
     name: str
@@ -82,6 +82,11 @@ class Model:
     note: str = ""
 
     def __post_init__(self) -> None:
+        if np.ndim(self.batch) and len(np.asarray(self.batch)) != len(self.rates):
+            raise ValueError(
+                f"{len(self.rates)} rates and {len(np.asarray(self.batch))} batches: this model has a batch for each "
+                "rate; give as many rates, or leave them out"
+            )
         t = self.temperatures
         if len(t) < FEWEST:
             raise ValueError(f"rates = {list(self.rates)}: a curve over temperatures needs {FEWEST} or more")
@@ -92,10 +97,11 @@ class Model:
             )
         if self.splits < FEWEST_SPLITS:
             raise ValueError(f"splits = {self.splits}: errors over data sets need {FEWEST_SPLITS} or more")
-        if self.ends.min() * _SETTLED < self.last:
+        if self.ends.min() * SETTLED < self.last:
             raise ValueError(
                 f"exposure = {self.exposure:g}: the highest rate would take {int(self.ends.min())} steps, but the last "
-                f"sixth of a run is looked at {self.last} times; take {6 * self.last} steps or more, or fewer looks"
+                f"sixth of a run is looked at {self.last} times; take {6 * self.last} steps or more, a rate of "
+                f"{self.exposure / (6 * self.last):.3g} or less, or fewer looks"
             )
 
     @property
@@ -119,8 +125,8 @@ class Model:
     @property
     def fractions(self) -> Floats:
         """The fractions of a run at which it is looked at (early + last,), rising to 1."""
-        late = 1 - _SETTLED * np.arange(self.last)[::-1] / self.last
-        return np.asarray(np.concatenate([np.geomspace(_EARLIEST, 1 - _SETTLED, self.early), late]))
+        late = 1 - SETTLED * np.arange(self.last)[::-1] / self.last
+        return np.asarray(np.concatenate([np.geomspace(_EARLIEST, 1 - SETTLED, self.early), late]))
 
     @property
     def steps(self) -> NDArray[np.int64]:

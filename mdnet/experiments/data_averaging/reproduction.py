@@ -20,8 +20,11 @@ from trajectories.averaging import Curve
 
 NAMES = (*digits.MODELS, "resnet")
 RUN, CONSTANT, CLEAN, UNNORMED = "run", "constant", "clean", "unnormed"
-BATCHES = {"sgd": (16, 64, 128), "momentum": (16, 64)}  # by which the temperatures in the middle are run, too
+BATCHES = {"sgd": (16, 64, 128), "momentum": (32, 64, 128)}  # by which the temperatures in the middle are run, too
 BARE = (16, 64)  # the same without BatchNorm
+PLAIN = "plain"  # the same without momentum
+MANY = 32  # data sets that show what momentum changes
+_FEWEST = 4  # temperatures of a page
 _LEAST = 32  # the batch from which on BatchNorm's own noise is taken to be small
 _CONSTANT = {"cosine": "sgd", "momentum-cosine": "momentum"}
 
@@ -66,9 +69,13 @@ def reproduce(
 
     Beside the digits' network at a constant rate the same temperatures by other batches, beside plain SGD also without
     BatchNorm and with true labels, and beside a falling rate the same variant with a constant one (`constant`, where it
-    has been run). Raises ValueError for an unknown variant, OutputExistsError, before anything runs, where a run may
-    not be replaced.
+    has been run). Raises, before anything runs, ValueError for an unknown variant and for fewer than four
+    temperatures, which tell neither law nor optimum, and OutputExistsError where a run may not be replaced.
     """
+    if len(model.rates) < _FEWEST:
+        raise ValueError(
+            f"rates = {list(model.rates)}: the law of the gap has three numbers; give {_FEWEST} temperatures or more"
+        )
     folder = _folder(setting, model, name)
     _refuse(setting, model, name)
     stages = Stages(tell)
@@ -114,11 +121,11 @@ def _equal(
 ) -> tuple[list[Check], list[Study]]:  # fmt: skip
     """What the temperatures in the middle show by other batches; for plain SGD also without BatchNorm."""
     model, name = found.model, found.variant
+    if name != "sgd":
+        return _trend(model.with_(splits=MANY), folder, batches, name, setting)
     equal = _by_batch(model, folder, batches, name, setting)
     equal = dict(sorted({**equal, int(model.batches[0]): part(found.curve, digits.MIDDLE)}.items()))
     told = [telling.collapsed(equal, name, "equal")]
-    if name != "sgd":
-        return checks.trending(list(equal.values())), told
     bare = _by_batch(digits.without_norm(model), folder / UNNORMED, BARE, name, setting)
     told.append(telling.collapsed(bare, f"{name} without BatchNorm", UNNORMED))
     true = _found(setting, digits.with_true_labels(model), folder / CLEAN, name)
@@ -127,6 +134,16 @@ def _equal(
         *checks.together(list(bare.values()), "no BatchNorm"),
         checks.clean(part(found.curve, digits.ENDS), true.curve),
     ], told
+
+
+def _trend(
+    model: Model, folder: Path, batches: Sequence[int], name: str, setting: Sampled
+) -> tuple[list[Check], list[Study]]:  # fmt: skip
+    """What momentum changes at equal temperatures, beside plain SGD by the same batches on the same data sets."""
+    moved = _by_batch(model, folder, batches, name, setting)
+    plain = _by_batch(model, folder / PLAIN, batches, "sgd", setting)
+    told = [telling.collapsed(moved, name, "equal"), telling.collapsed(plain, "sgd by the same batches", PLAIN)]
+    return checks.trending(list(moved.values()), list(plain.values())), told
 
 
 def _by_batch(model: Model, folder: Path, batches: Sequence[int], name: str, setting: Sampled) -> dict[int, Curve]:
@@ -167,7 +184,8 @@ def laws(setting: Sampled, *, tell: Tell = lambda stage, seconds: None) -> list[
             pages[name] = reproduce(model, name, setting, constant=constant, tell=tell)
     every = [*known.checks, *(check for page in pages.values() for check in page.checks)]
     table, told = telling.laws(every)
-    studies = [*told, replace(known, checks=()), beside]
+    unclaimed = [check for check in known.checks if not check.name.startswith(tuple(telling.SUBJECTS))]
+    studies = [*told, replace(known, checks=unclaimed), beside]
     results.write(folder, "Data averaging: the laws", table, [], [beside.caption], studies, seconds=stages.seconds)
     trajectories.report.write([folder], folder)
     return [*(page.folder for page in pages.values()), folder]
@@ -179,7 +197,8 @@ def _folder(setting: Sampled, model: Model, name: str) -> Path:
 
 def _refuse(setting: Sampled, model: Model, name: str) -> None:
     folder, batches = _folder(setting, model, name), _batches(model, name)
-    several = [CLEAN, *(f"batch-{batch}" for batch in batches), *(f"{UNNORMED}/batch-{batch}" for batch in BARE)]
+    several = [CLEAN, *(f"{place}batch-{batch}" for place in ("", f"{PLAIN}/") for batch in batches)]
+    several += [f"{UNNORMED}/batch-{batch}" for batch in BARE]
     for place in [*places(model, folder / RUN), *places(model, folder / CONSTANT), *(folder / one for one in several)]:
         if not setting.replaces:
             refuse_existing(place)

@@ -9,7 +9,7 @@ import numpy as np
 from mdnet.experiments.data_averaging import figures
 from mdnet.experiments.data_averaging.analysis import Found
 from mdnet.experiments.data_averaging.checks import fitted
-from mdnet.experiments.data_averaging.models import variant
+from mdnet.experiments.data_averaging.models import SETTLED, variant
 from mdnet.experiments.results import Check, Study, Table
 from trajectories.averaging import Curve, collapse
 from trajectories.sgd import over_seeds
@@ -63,7 +63,7 @@ def notes(found: Found) -> list[str]:
         "starts are the same at all temperatures, so that differences between temperatures are paired; ± is the "
         "standard error over data sets.",
         f"{moves}, α = {model.decay:g}; the rate is {rate}; {steps}. Batches are drawn with replacement.",
-        f"Losses are medians of the last {model.last} looks in the last sixth of a run, without spikes (looks beyond "
+        f"Losses are medians of the looks in the last {SETTLED:.0%} of a run, without spikes (looks beyond "
         "5 median absolute deviations). A train loss that drifts over these looks was under-trained: its flag says so, "
         f"and by how much of itself it moved; here {found.stationarity.flags.sum()} of {len(found.temperatures)} are "
         "flagged, and what is compared is runs of equal lr × steps.",
