@@ -66,7 +66,7 @@ def base(file: Path, keys: Sequence[str], overrides: Sequence[str] = ()) -> dict
 
 
 def _refuse_both(values: grid.Values, overrides: Sequence[str]) -> None:
-    given = {override.partition("=")[0].strip() for override in overrides}
+    given = {".".join(map(str.strip, override.partition("=")[0].split("."))) for override in overrides}
     if both := sorted(given & values.keys()):
         raise ConfigError(f"{', '.join(both)}: set (--set) and swept over (--over); leave one of them out")
 
