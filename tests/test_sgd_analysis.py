@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import trajectories
 from trajectories import NotRecorded, Writer, sgd
 from trajectories.commands.sgd import sgd as command
+from trajectories.sgd.temperature import smooths
 
 Z = 5.0
 H, SIGMA2 = 0.9, 0.07  # curvature and noise of the minimum that most tests are about
@@ -164,6 +165,28 @@ def test_free_energy_is_least_at_its_own_rate_and_not_with_entropies_permuted(rn
     assert np.nanmax(measured.excess.error) < 0.2 * np.nanmax(measured.error)  # what seeds share of S cancels
     with pytest.raises(ValueError, match="do not go with"):
         sgd.free_energy(made(rng, 2, rates=2 * RATES), found)
+
+
+def test_least_f_of_other_seeds_is_no_construction(seed):
+    """Law: where rates are far apart and eps = 0, F is least at its own T whatever the noise; of other seeds it is not.
+
+    With little noise a convex U(S) has its least F at its own T in both; S of other rates has not.
+    """
+    draw, rates = np.random.default_rng(seed), np.geomspace(0.01, 0.1, 7)
+    s = 10 * np.log(rates)[:, None] + np.zeros((7, 16))
+    u = np.exp(s / 10)
+    clear = sgd.States(rates, u + 1e-5 * draw.normal(size=u.shape), s, 10)
+    assert not smooths(rates, 0.3)
+    found = sgd.held_out(clear)
+    assert (found.at_own, found.told) == (10, 10)
+    assert found.p < 0.02
+    assert found.shuffled.mean() < 4
+    noisy = sgd.States(rates, u + 0.01 * draw.normal(size=u.shape), s, 10)
+    everything, apart = sgd.free_energy(noisy, sgd.temperature(noisy)), sgd.held_out(noisy)
+    assert everything.at_own == everything.told
+    assert apart.at_own < apart.told
+    one = sgd.States(rates, u[:, :1], s[:, :1], 10)
+    assert (sgd.held_out(one).told, sgd.held_out(one).p) == (0, 1.0)
 
 
 def test_convexity_holds_for_a_line_as_often_as_it_says_and_tells_both_curvatures(rng):
