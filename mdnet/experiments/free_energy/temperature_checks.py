@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -21,28 +22,30 @@ from mdnet.experiments.results import Check
 from trajectories.sgd import Values
 from trajectories.statistics import Estimate
 
-_Z, _SURE = 5.0, 1e-3  # standard errors, and the p-value below which laws are said to differ
+_SURE, _RARE = 1e-3, 1e-2  # p: below the first what should agree does not, below the second what should differ does
 
 
 def controls(found: Comparison) -> list[Check]:
     """Return what must hold whatever SGD does: Langevin's law, its own agreement, isotropic noise, stationarity."""
     thermometer, iso, order = found.thermometer, found.isotropic_temperature, found.order
+    seeds = found.problem.model.seeds
     mean, error = _mean(thermometer)
     fisher = float(stats.combine_pvalues([p for _, p in twins(found)]).pvalue)
     slow = found.rates[0] / found.problem.slow
     checks = [
-        _one("Langevin dynamics is at the temperature set", "⟨|∇U|²⟩/⟨ΔU⟩ over T, mean over rates", mean, error),
+        _one("Langevin dynamics is at the temperature set", "⟨|∇U|²⟩/⟨ΔU⟩ over T, mean over rates", mean, error,
+             seeds),
         Check(
             "Langevin against Langevin, other random numbers: one law of U",
             f"Fisher's p of all rates ≥ {_SURE:g}", f"p = {fisher:.2g}", fisher >= _SURE,
         ),
         _one(
             f"isotropic noise of the trace of SGD's samples Langevin's law, η = {slow:g}", "T of the same mean over T",
-            float(iso.value[-1]), float(iso.error[-1]),
+            float(iso.value[-1]), float(iso.error[-1]), seeds,
         ),
         _one(
             f"stationary to second order at η = {found.rates[0]:g}", "(η/2)⟨g_B·H g_B⟩/⟨∇U·g_B⟩",
-            float(order.value[0]), float(order.error[0]),
+            float(order.value[0]), float(order.error[0]), seeds,
         ),
     ]  # fmt: skip
     if found.problem.law is not None:
@@ -69,6 +72,7 @@ def _toy(found: Comparison) -> list[Check]:
     error = float(np.hypot(*found.modes.descent.error)) / found.modes.set
     names = (DISSIPATION, CONFIGURATION, SAME)
     finite = 1 / (1 - found.rates[0] * toy.CURVATURE / 2)  # what a step adds to T in a quadratic well
+    seeds = found.problem.model.seeds
     worst = max(names, key=lambda name: abs(_over(found, name).z(finite)))
     return [
         Check(
@@ -81,14 +85,15 @@ def _toy(found: Comparison) -> list[Check]:
         ),
         _one(f"the routes agree at η = {found.rates[0]:g}: the worst, {worst}",
              f"T over T by {MATCHING}",
-             *_over(found, worst), expected=finite),
+             *_over(found, worst), seeds, expected=finite),
         _one(f"equipartition: two directions at η = {found.modes.rate:g}", "difference of T over T",
-             float(first - second), error, expected=0.0),
+             float(first - second), error, seeds, expected=0.0),
     ]  # fmt: skip
 
 
 def _mlp(found: Comparison) -> list[Check]:
     """The noise of a network lies along its stiff directions: no single temperature describes SGD."""
+    above = partial(_above, seeds=found.problem.model.seeds)
     apart = [distance(found.energy[:, k], found.canonical[MATCHING][:, k])[1] for k in range(len(found.rates))]
     fisher = float(stats.combine_pvalues(apart).pvalue)
     hottest = int(np.argmax(found.modes.descent.value / found.modes.descent.error))
@@ -96,6 +101,7 @@ def _mlp(found: Comparison) -> list[Check]:
     over = [_over(found, CONFIGURATION, k) for k in range(len(found.rates))]
     least = min(over, key=lambda each: each.z(1.0))
     descent, thermal = (found.shares[name] for name in ("SGD", "Langevin"))
+    below = 2 * above(abs(_mean(descent).z(found.share)))
     return [
         Check(
             "SGD does not sample Langevin's law at T by matching", f"Fisher's p of all rates < {_SURE:g}",
@@ -103,22 +109,22 @@ def _mlp(found: Comparison) -> list[Check]:
         ),
         Check(
             "nor is there one temperature: the configurational one is above that by matching",
-            f"by {_Z:g} standard errors or more at every rate", f"{least}, z = {least.z(1.0):.1f}, at the least",
-            least.z(1.0) > _Z,
+            f"at every rate, Student's p < {_RARE:g}", f"{least}, p = {above(least.z(1.0)):.2g}, at the least",
+            above(least.z(1.0)) < _RARE,
         ),
         Check(
             f"equipartition is broken along stiff directions at η = {found.modes.rate:g}",
-            f"T along one above T by matching by {_Z:g} standard errors",
+            f"T along one above T by matching, Student's p < {_RARE:g}",
             f"rank {found.modes.ranks[hottest]}: {mode.value / found.modes.set:.3g} ± "
-            f"{mode.error / found.modes.set:.2g} times, z = {mode.z(found.modes.set):.1f}",
-            mode.z(found.modes.set) > _Z,
+            f"{mode.error / found.modes.set:.2g} times, p = {above(mode.z(found.modes.set)):.2g}",
+            above(mode.z(found.modes.set)) < _RARE,
         ),
         Check(
             "the first layer's share of |w|², which the energy leaves free, is that of its weights in Langevin "
             "dynamics and is another in SGD",
-            f"{found.share:.3f}: within {_Z:g} standard errors, and not, mean over rates",
+            f"{found.share:.3f}: Student's p ≥ {_SURE:g}, and p < {_RARE:g}, mean over rates",
             f"{_mean(thermal)} and {_mean(descent)}",
-            abs(_mean(thermal).z(found.share)) <= _Z < abs(_mean(descent).z(found.share)),
+            2 * above(abs(_mean(thermal).z(found.share))) >= _SURE and below < _RARE,
         ),
     ]  # fmt: skip
 
@@ -126,12 +132,16 @@ def _mlp(found: Comparison) -> list[Check]:
 PARTING: dict[str, Callable[[Comparison], list[Check]]] = {"toy": _toy, "mlp": _mlp}
 
 
-def _one(name: str, what: str, value: float, error: float, expected: float = 1.0) -> Check:
-    """The claim that a number is what is expected within standard errors."""
+def _one(name: str, what: str, value: float, error: float, seeds: int, expected: float = 1.0) -> Check:
+    """The claim that a number, with its error over seeds, is what is expected."""
     found = Estimate(value, error)
-    return Check(
-        name, f"{what} = {expected:.4g} within {_Z:g} standard errors", str(found), abs(found.z(expected)) <= _Z
-    )
+    p = 2 * _above(abs(found.z(expected)), seeds)
+    return Check(name, f"{what} = {expected:.4g}, Student's p ≥ {_SURE:g}", f"{found}, p = {p:.2g}", p >= _SURE)
+
+
+def _above(z: float, seeds: int) -> float:
+    """The chance of so many standard errors or more, of so many seeds."""
+    return float(stats.t.sf(z, seeds - 1))
 
 
 def _mean(values: Values) -> Estimate:
