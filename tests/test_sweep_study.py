@@ -225,7 +225,7 @@ def test_pictures_have_error_bars_over_seeds_and_a_line_for_each_other_value(fol
     assert "7 failed at step 0: no" in page["notes"]
     assert [row[-1] for row in page["rows"]][-1] is None
     assert len(page["figures"]) == 2
-    assert "Left out: 1 runs" in page["figures"][0]["caption"]
+    assert "without a value: 1 of the runs" in page["figures"][0]["caption"]
 
 
 def test_without_xarray_one_line_says_what_to_install(folder, monkeypatch):

@@ -80,7 +80,7 @@ def _kept(found: xarray.Dataset, name: str) -> NDArray[np.bool_]:
 
 
 def _caption(others: Sequence[str], left_out: int) -> str:
-    more = f" Left out: {left_out} runs that failed, are not through yet, or have no value." if left_out else ""
+    more = f" Left out, as failed, not through yet, or without a value: {left_out} of the runs." if left_out else ""
     if not others:
         return f"Means over the last half of each run, ± 1 standard error.{more}"
     return (

@@ -187,10 +187,7 @@ def stationary(law: str, found: Found) -> list[Check]:
 
 
 def jump(op: Found, up: Found) -> list[Check]:
-    """Return whether U of OP jumps between two rates in every seed, and how much UP changes there.
-
-    Nothing where the rates of the sweep do not reach both.
-    """
+    """Return whether U of OP jumps between two rates that the sweep reaches, in every seed, and what UP does there."""
     if op.rates[0] > 1.05 * JUMP[0] or op.rates[-1] < JUMP[1] / 1.05:
         return []
     below, above = (int(np.abs(np.log(op.rates / rate)).argmin()) for rate in JUMP)

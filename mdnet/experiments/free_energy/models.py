@@ -67,10 +67,10 @@ class Model:
         if not (rates[0] > 0 and rates[-1] < float("inf") and all(a < b for a, b in pairwise(rates))):
             raise ValueError(f"rates = {rates} must be positive and ascend, each above the one before")
         if self.steps < self.fewest:
-            times = f", {self.entropies} of them along the run," if self.entropies > 1 else ""
+            times = f", {self.entropies} of them along the run" if self.entropies > 1 else ""
             raise ValueError(
                 f"steps = {self.steps}: the entropy of {self.name!r} is that of {self.samples} iterates {self.stride} "
-                f"steps apart{times} so there must be {self.fewest} steps or more"
+                f"steps apart{times}, so there must be {self.fewest} steps or more"
             )
 
     @property

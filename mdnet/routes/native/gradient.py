@@ -149,18 +149,21 @@ class Seen:
     """The data and the frozen parameters as they were when they were packed."""
 
     def __init__(self, system: ParticleSystem, chain: Chain, inputs: Tensor, targets: Tensor) -> None:
-        self.frozen = chain.frozen
-        self.tensors = self._all(system, inputs, targets)
-        self.versions = [_version(each) for each in self.tensors]
+        self.inputs, self.targets, self.names = inputs, targets, chain.frozen
+        self.frozen = self._frozen(system)
+        self.versions = self._versions()
 
     def still(self, system: ParticleSystem, inputs: Tensor, targets: Tensor) -> bool:
         """Whether these are the same tensors, and were not changed in place."""
-        now = self._all(system, inputs, targets)
-        same = all(one is other for one, other in zip(self.tensors, now, strict=True))
-        return same and self.versions == [_version(each) for each in now]
+        if inputs is not self.inputs or targets is not self.targets or self.versions != self._versions():
+            return False
+        return all(one is other for one, other in zip(self.frozen, self._frozen(system), strict=True))
 
-    def _all(self, system: ParticleSystem, inputs: Tensor, targets: Tensor) -> list[Tensor]:
-        return [inputs, targets, *(system.network.get_parameter(name) for name in self.frozen)]
+    def _frozen(self, system: ParticleSystem) -> list[Tensor]:
+        return [system.network.get_parameter(name) for name in self.names]
+
+    def _versions(self) -> list[int]:
+        return [_version(each) for each in (self.inputs, self.targets, *self.frozen)]
 
 
 def _version(data: Tensor) -> int:
