@@ -49,7 +49,7 @@ class MinibatchForce:
                 f"size = {_told(size)}: a minibatch has one row or more, and without replacement at most all "
                 f"{self.rows}"
             )
-        if least < 2 and any(isinstance(layer, nn.BatchNorm1d) for layer in system.network.modules()):
+        if least < 2 and any(map(_by_batch, system.network.modules())):
             raise ValueError(f"size = {_told(size)}: BatchNorm has statistics of two rows or more; take two or more")
         if self.sizes is not None:
             _check_divide(self.sizes, self.size, shared)
@@ -111,6 +111,11 @@ class MinibatchForce:
     def __repr__(self) -> str:
         size = self.size if self.sizes is None else self.sizes.tolist()
         return f"MinibatchForce(size={size}, replace={self.replace}, shared={self.shared})"
+
+
+def _by_batch(layer: nn.Module) -> bool:
+    """Whether a layer takes its statistics from the rows of the batch."""
+    return isinstance(layer, nn.BatchNorm1d) and layer.running_mean is None
 
 
 def _sizes(size: int | Sequence[int] | Tensor, replicas: int) -> tuple[int, Tensor | None]:

@@ -168,3 +168,12 @@ def test_examples_run(folder, name):
     done = subprocess.run([sys.executable, "-m", f"mdnet.examples.{name}"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_the_command_line_starts_without_the_libraries_that_need_not_be_there():
+    """A plain install has none of the extras; commands that want one say so when they are used."""
+    extras = "hdf5plugin", "dask", "distributed", "xarray", "h5netcdf", "tensorboard", "physical_validation", "pandas"
+    code = f"import sys; sys.modules.update(dict.fromkeys({extras})); from mdnet.cli import app; app(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "reproduce" in done.stdout
